@@ -1,0 +1,33 @@
+# Everything runs in .venv, made on first use. Needs only python3 (3.11 or newer), git and make.
+PYTHON ?= python3
+BIN := .venv/bin
+SEED ?= 7
+DRIFT ?= gpt-4o-mini/emea
+
+.PHONY: demo test lint bench docs clean
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: .venv/ready ## start the daemon and a simulated application, end with a delivered trigger
+	$(BIN)/retraind demo --seed $(SEED) --drift $(DRIFT)
+
+test: .venv/ready ## all tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup tests
+
+lint: .venv/ready ## format, lint, types, import layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/ready ## ratios, side by side in one run
+	$(BIN)/python -m tests.bench
+
+docs: .venv/ready ## regenerate docs/configuration.md, docs/metrics.md and docs/cli.md
+	$(BIN)/python -m retraind.docs
+
+clean:
+	rm -rf .venv .cache build dist

@@ -1,0 +1,273 @@
+"""Every setting: its type, default, unit and help. The one home of configuration facts.
+
+docs/configuration.md is generated from these models. Durations are Prometheus strings in YAML
+(`90s`, `15m`, `7d`) and seconds in code; sizes are `256MiB` in YAML and bytes in code.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)?")
+_BYTES = {
+    "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
+    "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+}  # fmt: skip
+
+
+def parse_duration(value: object) -> float:
+    """Seconds of a Prometheus duration such as `1h30m`. Raises ValueError with the accepted form."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    text = str(value).strip()
+    parts = _DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(f"not a duration: {text!r}; write e.g. 90s, 15m, 1h30m or 7d")
+    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+
+
+def parse_size(value: object) -> int:
+    """Bytes of a size such as `256MiB`. Raises ValueError with the accepted form."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    match = _SIZE.fullmatch(str(value).strip())
+    if match is None:
+        raise ValueError(f"not a size: {value!r}; write e.g. 512KiB, 64MiB or 20GiB")
+    return int(float(match[1]) * _BYTES[match[2] or "B"])
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration)]
+Size = Annotated[int, BeforeValidator(parse_size)]
+Address = Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\s]*):\d{1,5}$")]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Tls(Section):
+    cert_file: Path = Field(description="PEM file with the server certificate chain.")
+    key_file: Path = Field(description="PEM file with the private key.")
+
+
+class Listener(Section):
+    endpoint: Address = Field(description="host:port to listen on.")
+    tls: Tls | None = Field(None, description="Serve over TLS with this certificate.")
+
+
+class GrpcReceiver(Listener):
+    endpoint: Address = Field("127.0.0.1:4317", description="host:port of OTLP/gRPC.")
+
+
+class HttpReceiver(Listener):
+    endpoint: Address = Field("127.0.0.1:4318", description="host:port of OTLP/HTTP.")
+
+
+class ReceiverLimits(Section):
+    request_bytes: Size = Field(
+        64 * 2**20, description="Largest request, compressed or not. Larger ones get 413.", gt=0
+    )
+    in_flight_bytes: Size = Field(
+        256 * 2**20,
+        description="Bytes of requests held at once, from reading the body to the commit.", gt=0,
+    )  # fmt: skip
+    queue_wait: Duration = Field(
+        2.0, description="A request whose estimated wait exceeds this is refused with a retry hint."
+    )
+    attributes_per_span: int = Field(
+        1024, description="More attributes than this reject the span.", gt=0
+    )
+
+
+class Receivers(Section):
+    grpc: GrpcReceiver = Field(GrpcReceiver(), description="OTLP/gRPC.")
+    http: HttpReceiver = Field(HttpReceiver(), description="OTLP/HTTP.")
+    tokens_file: Path | None = Field(
+        None, description="File with one bearer token a line; without it no token is asked for."
+    )
+    allow_unauthenticated: bool = Field(
+        False, description="Listen on a non-loopback address without tokens."
+    )
+    limits: ReceiverLimits = Field(ReceiverLimits(), description="Bounds of the receivers.")
+
+
+class Admin(Section):
+    endpoint: Address = Field("127.0.0.1:9464", description="host:port of metrics, health and API.")
+    token_file: Path | None = Field(
+        None,
+        description="File with the admin token; SQL, reload and mutations over TCP need it. "
+        "Without it they work only through DIR/retraind.sock.",
+    )
+    sql_timeout: Duration = Field(30.0, description="A query is interrupted after this.")
+    sql_rows: int = Field(10_000, description="A query returns at most this many rows.", gt=0)
+
+
+class Store(Section):
+    memory_limit: Size = Field(2**30, description="Memory limit of the database engine.")
+    segment_bytes: Size = Field(
+        256 * 2**20, description="A segment is sealed when its log reaches this size.", gt=0
+    )
+    segment_age: Duration = Field(86400.0, description="A segment is sealed at this age.", gt=0)
+    retention_age: Duration = Field(
+        30 * 86400.0, description="Sealed segments whose newest span is older are deleted."
+    )
+    retention_bytes: Size = Field(
+        50 * 2**30, description="The oldest sealed segments are deleted above this total."
+    )
+    min_free_bytes: Size = Field(
+        512 * 2**20, description="Below this much free disk the daemon refuses new data."
+    )
+    quarantine_rows: int = Field(
+        10_000, description="Rejected items kept per segment; more are only counted.", ge=0
+    )
+    snapshot_interval: Duration = Field(3600.0, description="State file snapshots; three are kept.")
+
+
+class WindowSettings(Section):
+    min_length: Duration = Field(3600.0, description="A decision window is at least this long.")
+    max_length: Duration = Field(7 * 86400.0, description="and at most this long.")
+    min_sessions: int = Field(280, description="A window closes once it has this many sessions.")
+    min_sessions_at_max_length: int = Field(
+        100, description="At max_length a window with fewer sessions counts as no_data."
+    )
+    lateness_min: Duration = Field(120.0, description="Smallest allowance for late spans.")
+    lateness_max: Duration = Field(3600.0, description="Largest allowance for late spans.")
+
+
+class ReferenceSettings(Section):
+    min_age: Duration = Field(7 * 86400.0, description="The first reference covers at least this.")
+    min_sessions: int = Field(2800, description="and this many sessions.")
+    ratio: float = Field(10.0, description="A pinned reference needs ratio x window sessions.")
+
+
+class Bands(Section):
+    investigate: float = Field(0.10, description="PSI from which a shift is worth a look.")
+    retrain: float = Field(0.25, description="PSI from which retraining is considered.")
+
+
+class Detector(Section):
+    bh_q: float = Field(0.05, description="False discovery rate of one tick (Benjamini-Hochberg).")
+    alpha: float = Field(0.001, description="and the p-value that a window must reach.")
+    windows_for: int = Field(2, description="Windows of the last three that must agree.")
+    keep_firing_for: int = Field(3, description="Quiet windows before an alarm resolves.")
+    bands: Bands = Field(Bands(), description="Bands of the corrected PSI.")
+    fail_rate_tolerance: float = Field(
+        0.01, description="Rise over the baseline fail rate that is tolerated."
+    )
+    false_pages_per_year: float = Field(
+        4.0, description="Allowed false alarms a year of all fail-rate series together."
+    )
+
+
+class EvalSettings(Section):
+    threshold: float | None = Field(None, description="Score from which an evaluation passes.")
+    direction: Literal["higher", "lower"] = Field("higher", description="Which side is better.")
+    max_fail_rate: float | None = Field(
+        None, ge=0, le=1, description="Fixed limit that fires even before a reference exists."
+    )
+
+
+class Feature(Section):
+    name: str = Field(description="Name in metrics and events.", pattern=r"^[a-zA-Z_][\w.]{0,62}$")
+    source: str = Field(
+        alias="from", description='A column of `spans`, attributes["key"] or resource["key"].'
+    )
+    type: Literal["number", "category"] = Field(description="number or category.")
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Match(Section):
+    service_name: str | None = Field(None, description="Only this service; unset means every one.")
+    environment: str | None = Field(None, description="Only this environment.")
+
+
+Reason = Literal["golden_drop", "eval_fail_rate", "label_feedback", "drift", "schedule"]
+
+
+class Policy(Section):
+    any: tuple[Reason, ...] | None = Field(None, description="Fire when one of these holds.")
+    all: tuple[Reason, ...] | None = Field(None, description="Fire when all of these hold.")
+    k: int | None = Field(None, description="Fire when k of `of` hold.", gt=0)
+    of: tuple[Reason, ...] | None = Field(None, description="Reasons counted by `k`.")
+    cooldown: Duration = Field(7 * 86400.0, description="No second trigger for a model within this.")
+    schedule: Duration | None = Field(None, description="Ask for retraining at this interval.")
+    always: bool = Field(
+        False, description="Let the schedule fire although nothing reached notice since."
+    )
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Policy:
+        forms = [self.any is not None, self.all is not None, self.k is not None]
+        if sum(forms) > 1:
+            raise ValueError("write only one of any, all or k with of")
+        if (self.k is None) != (self.of is None):
+            raise ValueError("k and of go together")
+        return self
+
+
+class Monitor(Section):
+    name: str = Field(description="Name in metrics and events.", pattern=r"^[a-zA-Z0-9_.-]{1,63}$")
+    match: Match = Field(Match(), description="Which spans it watches.")
+    cohort: str | None = Field(
+        None, description='Column, attributes["key"] or resource["key"] that names the cohort.'
+    )
+    version: str | None = Field(None, description="Where a model's version stands instead of response_model.")
+    features: tuple[str | Feature, ...] | None = Field(
+        None, description="Names of built-in features, or features of your own; unset means all built-in."
+    )
+    evals: dict[str, EvalSettings] = Field(
+        default_factory=dict, description="Thresholds of evaluations by name."
+    )
+    policy: Policy = Field(Policy(), description="When to ask for retraining.")
+    window: WindowSettings = Field(WindowSettings(), description="Decision windows.")
+    reference: ReferenceSettings = Field(ReferenceSettings(), description="The pinned reference.")
+    detector: Detector = Field(Detector(), description="Sensitivity.")
+
+
+class Destination(Section):
+    name: str = Field(description="Name in metrics.", pattern=r"^[a-zA-Z0-9_.-]{1,63}$")
+    url: str = Field(description="Where triggers are POSTed to.", pattern=r"^https?://")
+    secret_file: Path | None = Field(
+        None, description="File with the Standard Webhooks secret (whsec_…)."
+    )
+    shape: Literal["cloudevent"] = Field("cloudevent", description="Form of the body.")
+    timeout: Duration = Field(15.0, description="Time for one attempt.", gt=0)
+    expire_after: Duration = Field(86400.0, description="An undelivered event expires after this.")
+
+
+class Limits(Section):
+    series: int = Field(1000, description="Series in all; later ones are folded into __other__.", gt=0)
+    cohorts: int = Field(50, description="Cohorts per service and model.", gt=0)
+    models: int = Field(50, description="Models per service and environment.", gt=0)
+    categories: int = Field(
+        512, description="A category feature with more values is high_cardinality and untested."
+    )
+    metric_series: int = Field(20_000, description="Series exported to Prometheus.", gt=0)
+
+
+class Config(Section):
+    data: Path = Field(Path("retraind-data"), description="Data folder.")
+    receivers: Receivers = Field(Receivers(), description="Where telemetry comes in.")
+    admin: Admin = Field(Admin(), description="Metrics, health, API and console.")
+    store: Store = Field(Store(), description="Segments, retention and disk.")
+    monitors: tuple[Monitor, ...] = Field(
+        (Monitor(name="default"),), description="What is watched; by default every service and model."
+    )
+    destinations: tuple[Destination, ...] = Field((), description="Where triggers are delivered.")
+    limits: Limits = Field(Limits(), description="Bounds of series and labels.")
+    tick: Duration = Field(5.0, description="How often windows are looked at.", gt=0)
+
+    @field_validator("monitors", "destinations")
+    @classmethod
+    def _unique_names(cls, items: tuple[Any, ...]) -> tuple[Any, ...]:
+        names = [item.name for item in items]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"the name {name!r} is used twice")
+        return items

@@ -1,0 +1,147 @@
+"""Values that cross the border between two stages.
+
+Times inside the daemon are integer nanoseconds since the Unix epoch (UTC) and end in `_ns`;
+tables, events and logs show them as RFC 3339 timestamps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pyarrow as pa
+
+HOUR_NS = 3_600_000_000_000
+
+Signal = Literal["traces", "logs"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportResult:
+    """The answer to one OTLP request: items stored and rejected, and why."""
+
+    accepted: int
+    rejected: int = 0
+    message: str = ""
+    duplicate: bool = False
+
+
+@dataclass(slots=True)
+class WriteBatch:
+    """Rows of a few requests, decoded together, ready to be committed together.
+
+    The tables have the columns of store/schema/segment.sql without `seq` and `received_at`, which
+    the writer adds. `request` columns are not part of the tables: `*_request` arrays give, for each
+    row, the index of its request in `digests`, so that a failed commit can be bisected by request.
+    """
+
+    signal: Signal
+    received_at_ns: int
+    digests: list[bytes]
+    results: list[ExportResult]
+    spans: pa.Table | None = None
+    span_request: Any = None  # np.ndarray[int32], one entry a row of `spans`
+    evaluations: pa.Table | None = None
+    evaluation_request: Any = None
+    logs: pa.Table | None = None
+    log_request: Any = None
+    quarantine: pa.Table | None = None
+    quarantine_request: Any = None
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SeriesKey:
+    """What is watched on its own: monitor x service x environment x request model x cohort."""
+
+    monitor: str
+    service_name: str
+    environment: str
+    model: str
+    cohort: str
+
+
+FeatureKind = Literal["number", "category", "score", "rate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Sparse, exact and additive counts of one feature, one value a session.
+
+    `values` are log-bucket indices for numbers and scores (see window/buckets.py), category texts
+    for categories, and shares of failed evaluations in millionths for rates; sorted, unique, and
+    paired with `counts`. `missing` sessions had no value. `total` and `total_squares` are sums of
+    the value and its square in millionths (fixed point), for scores and rates only; `results` and
+    `failures` count single evaluations, for rates only.
+    """
+
+    kind: FeatureKind
+    values: tuple[Any, ...]
+    counts: tuple[int, ...]
+    missing: int = 0
+    total: int = 0
+    total_squares: int = 0
+    results: int = 0
+    failures: int = 0
+
+    @property
+    def n(self) -> int:
+        """Sessions with a value."""
+        return sum(self.counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """One bin's or category's share of a distance: label, reference share, current share, part of PSI."""
+
+    label: str
+    reference_share: float
+    current_share: float
+    contribution: float
+
+
+@dataclass(frozen=True, slots=True)
+class DriftResult:
+    """One window of one feature against its reference. Shares are of sessions with a value.
+
+    `n` current and `m` reference sessions. `method` names the test and its parameters, so that two
+    results are compared only when it is equal.
+    """
+
+    method: str
+    n: int
+    m: int
+    psi: float
+    psi_floor: float
+    psi_corrected: float
+    psi_lower: float
+    kl_reference_current: float
+    kl_current_reference: float
+    js_distance: float
+    statistic: float
+    degrees_of_freedom: int
+    p_value: float
+    contributions: tuple[Contribution, ...] = ()
+    components: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RateResult:
+    """The fail rate of one eval in one window: mean over sessions of the share of failed evaluations."""
+
+    method: str
+    n: int
+    results: int
+    failures: int
+    rate: float
+    lower: float
+    upper: float
+    baseline_rate: float
+    baseline_upper: float
+    log_e_value: float
+    log_threshold: float
+    alarmed: bool
+
+
+Json = dict[str, Any]

@@ -1,0 +1,237 @@
+-- Tables of one segment file. A commit lands wholly in one segment; sealed segments are never altered.
+-- No PRIMARY KEY, UNIQUE or index on purpose: they make inserts 2 to 10 times slower (docs/adr/0002).
+
+CREATE TABLE spans (
+  seq                         BIGINT NOT NULL,
+  received_at                 TIMESTAMP_NS NOT NULL,
+  trace_id                    VARCHAR NOT NULL,
+  span_id                     VARCHAR NOT NULL,
+  parent_span_id              VARCHAR,
+  name                        VARCHAR,
+  kind                        VARCHAR,
+  start_time                  TIMESTAMP_NS,
+  duration_ns                 BIGINT,
+  status                      VARCHAR,
+  status_message              VARCHAR,
+  service_name                VARCHAR,
+  service_version             VARCHAR,
+  environment                 VARCHAR,
+  scope_name                  VARCHAR,
+  scope_version               VARCHAR,
+  session_id                  VARCHAR,
+  user_id                     VARCHAR,
+  operation                   VARCHAR,
+  provider                    VARCHAR,
+  request_model               VARCHAR,
+  response_model              VARCHAR,
+  response_id                 VARCHAR,
+  input_tokens                BIGINT,
+  output_tokens               BIGINT,
+  total_tokens                BIGINT,
+  cache_read_tokens           BIGINT,
+  cache_write_tokens          BIGINT,
+  reasoning_tokens            BIGINT,
+  cost                        DOUBLE,
+  temperature                 DOUBLE,
+  top_p                       DOUBLE,
+  max_tokens                  BIGINT,
+  finish_reasons              VARCHAR[],
+  time_to_first_token_seconds DOUBLE,
+  input_messages              VARCHAR,
+  output_messages             VARCHAR,
+  system_instructions         VARCHAR,
+  input_text                  VARCHAR,
+  output_text                 VARCHAR,
+  tool_name                   VARCHAR,
+  tool_call_id                VARCHAR,
+  agent_name                  VARCHAR,
+  prompt_template_id          VARCHAR,
+  prompt_template_version     VARCHAR,
+  error_type                  VARCHAR,
+  run_id                      VARCHAR,
+  variant                     VARCHAR,
+  release                     VARCHAR,
+  tags                        VARCHAR[],
+  attributes                  VARCHAR,
+  resource                    VARCHAR,
+  events                      VARCHAR,
+  links                       VARCHAR,
+  trace_state                 VARCHAR,
+  flags                       UINTEGER,
+  dropped_attributes_count    UINTEGER,
+  norm_source                 VARCHAR
+);
+COMMENT ON TABLE spans IS 'One row per stored span, as received. The spans view of the daemon shows each (trace_id, span_id) once.';
+COMMENT ON COLUMN spans.seq IS 'Order of commitment: monotonic over segments and restarts.';
+COMMENT ON COLUMN spans.received_at IS 'Wall time (UTC) at which the daemon took the request.';
+COMMENT ON COLUMN spans.trace_id IS 'OTLP trace id, 32 lower-case hex digits.';
+COMMENT ON COLUMN spans.span_id IS 'OTLP span id, 16 lower-case hex digits; unique only together with trace_id.';
+COMMENT ON COLUMN spans.parent_span_id IS 'Span id of the parent, NULL for a root span.';
+COMMENT ON COLUMN spans.name IS 'Span name.';
+COMMENT ON COLUMN spans.kind IS 'Span kind: unspecified, internal, server, client, producer, consumer, or the number as sent.';
+COMMENT ON COLUMN spans.start_time IS 'Start of the span (UTC), NULL when it lies outside 1970 to 2262.';
+COMMENT ON COLUMN spans.duration_ns IS 'End minus start in nanoseconds; negative when the clocks disagreed, NULL when unknown.';
+COMMENT ON COLUMN spans.status IS 'unset, ok or error.';
+COMMENT ON COLUMN spans.status_message IS 'Status message of the span.';
+COMMENT ON COLUMN spans.service_name IS 'Resource service.name.';
+COMMENT ON COLUMN spans.service_version IS 'Resource service.version; a change marks a deploy.';
+COMMENT ON COLUMN spans.environment IS 'Resource deployment.environment.name (or deployment.environment).';
+COMMENT ON COLUMN spans.scope_name IS 'Instrumentation scope name.';
+COMMENT ON COLUMN spans.scope_version IS 'Instrumentation scope version.';
+COMMENT ON COLUMN spans.session_id IS 'Session or conversation id as sent on this span, NULL when absent.';
+COMMENT ON COLUMN spans.user_id IS 'User id as sent on this span.';
+COMMENT ON COLUMN spans.operation IS 'Canonical operation: chat, text_completion, embeddings, retrieval, rerank, tool, agent, workflow, chain, guardrail, evaluator, prompt, memory, audio or other.';
+COMMENT ON COLUMN spans.provider IS 'Model provider, canonical name.';
+COMMENT ON COLUMN spans.request_model IS 'Model that was asked for.';
+COMMENT ON COLUMN spans.response_model IS 'Model that answered.';
+COMMENT ON COLUMN spans.response_id IS 'Id of the completion as the provider gave it.';
+COMMENT ON COLUMN spans.input_tokens IS 'Tokens in the prompt, as reported.';
+COMMENT ON COLUMN spans.output_tokens IS 'Tokens in the answer, as reported.';
+COMMENT ON COLUMN spans.total_tokens IS 'Total tokens, as reported.';
+COMMENT ON COLUMN spans.cache_read_tokens IS 'Prompt tokens read from the provider''s cache.';
+COMMENT ON COLUMN spans.cache_write_tokens IS 'Prompt tokens written to the provider''s cache.';
+COMMENT ON COLUMN spans.reasoning_tokens IS 'Output tokens spent on reasoning.';
+COMMENT ON COLUMN spans.cost IS 'Cost in US dollars, as reported.';
+COMMENT ON COLUMN spans.temperature IS 'Sampling temperature of the request.';
+COMMENT ON COLUMN spans.top_p IS 'Nucleus sampling parameter of the request.';
+COMMENT ON COLUMN spans.max_tokens IS 'Token limit of the request.';
+COMMENT ON COLUMN spans.finish_reasons IS 'Why each choice ended: stop, length, content_filter, tool_call, error, or as sent.';
+COMMENT ON COLUMN spans.time_to_first_token_seconds IS 'Time to first token in seconds.';
+COMMENT ON COLUMN spans.input_messages IS 'Messages sent to the model, JSON text as sent.';
+COMMENT ON COLUMN spans.output_messages IS 'Messages of the model, JSON text as sent.';
+COMMENT ON COLUMN spans.system_instructions IS 'System instructions, as sent.';
+COMMENT ON COLUMN spans.input_text IS 'Input as plain text where the convention has it.';
+COMMENT ON COLUMN spans.output_text IS 'Output as plain text where the convention has it.';
+COMMENT ON COLUMN spans.tool_name IS 'Name of the tool that this span runs.';
+COMMENT ON COLUMN spans.tool_call_id IS 'Id of the tool call.';
+COMMENT ON COLUMN spans.agent_name IS 'Name of the agent.';
+COMMENT ON COLUMN spans.prompt_template_id IS 'Id or name of the prompt template.';
+COMMENT ON COLUMN spans.prompt_template_version IS 'Version of the prompt template.';
+COMMENT ON COLUMN spans.error_type IS 'error.type of a failed call.';
+COMMENT ON COLUMN spans.run_id IS 'Offline run this span belongs to; such rows never enter production rates.';
+COMMENT ON COLUMN spans.variant IS 'production (or NULL), shadow, candidate or another variant name.';
+COMMENT ON COLUMN spans.release IS 'Release of the application.';
+COMMENT ON COLUMN spans.tags IS 'Tags.';
+COMMENT ON COLUMN spans.attributes IS 'Span attributes that have no column, as a JSON object. Bytes are {"bytesValue": base64}, NaN and infinities are {"doubleValue": text}.';
+COMMENT ON COLUMN spans.resource IS 'All resource attributes as a JSON object.';
+COMMENT ON COLUMN spans.events IS 'Span events as a JSON array of {time, name, attributes, dropped_attributes_count}.';
+COMMENT ON COLUMN spans.links IS 'Span links as a JSON array of {trace_id, span_id, trace_state, attributes}.';
+COMMENT ON COLUMN spans.trace_state IS 'W3C tracestate of the span.';
+COMMENT ON COLUMN spans.flags IS 'W3C trace flags, all 32 bits as sent.';
+COMMENT ON COLUMN spans.dropped_attributes_count IS 'Attributes that the SDK dropped before sending.';
+COMMENT ON COLUMN spans.norm_source IS 'JSON object: for each filled canonical column, the attribute key it came from.';
+
+CREATE TABLE evaluations (
+  seq               BIGINT NOT NULL,
+  received_at       TIMESTAMP_NS NOT NULL,
+  time              TIMESTAMP_NS,
+  trace_id          VARCHAR,
+  span_id           VARCHAR,
+  response_id       VARCHAR,
+  name              VARCHAR NOT NULL,
+  score             DOUBLE,
+  label             VARCHAR,
+  passed            BOOLEAN,
+  explanation       VARCHAR,
+  evaluator         VARCHAR,
+  evaluator_version VARCHAR,
+  error_type        VARCHAR,
+  kind              VARCHAR NOT NULL,
+  source            VARCHAR NOT NULL,
+  dataset           VARCHAR,
+  item_id           VARCHAR,
+  run_id            VARCHAR,
+  variant           VARCHAR
+);
+COMMENT ON TABLE evaluations IS 'One row per evaluation result, joined to the judged span by (trace_id, span_id).';
+COMMENT ON COLUMN evaluations.seq IS 'Order of commitment, shared with spans.';
+COMMENT ON COLUMN evaluations.received_at IS 'Wall time (UTC) at which the daemon took the request.';
+COMMENT ON COLUMN evaluations.time IS 'Time of the evaluation (UTC).';
+COMMENT ON COLUMN evaluations.trace_id IS 'Trace of the judged span.';
+COMMENT ON COLUMN evaluations.span_id IS 'The judged span.';
+COMMENT ON COLUMN evaluations.response_id IS 'Id of the judged completion, where the evaluator gives it.';
+COMMENT ON COLUMN evaluations.name IS 'Name of the evaluation, e.g. groundedness.';
+COMMENT ON COLUMN evaluations.score IS 'Score as reported.';
+COMMENT ON COLUMN evaluations.label IS 'Label as reported.';
+COMMENT ON COLUMN evaluations.passed IS 'True or false from the label or an explicit flag; NULL when neither says, then the configured threshold decides.';
+COMMENT ON COLUMN evaluations.explanation IS 'Explanation of the evaluator.';
+COMMENT ON COLUMN evaluations.evaluator IS 'Who judged.';
+COMMENT ON COLUMN evaluations.evaluator_version IS 'Version of the judge; part of the series key.';
+COMMENT ON COLUMN evaluations.error_type IS 'Set when the evaluator itself failed; such a row is neither passed nor failed.';
+COMMENT ON COLUMN evaluations.kind IS 'automated, human or label.';
+COMMENT ON COLUMN evaluations.source IS 'Carrier and convention, e.g. event:gen_ai.evaluation.result.';
+COMMENT ON COLUMN evaluations.dataset IS 'Golden dataset of an offline run.';
+COMMENT ON COLUMN evaluations.item_id IS 'Item of the golden dataset.';
+COMMENT ON COLUMN evaluations.run_id IS 'Offline run; such rows never enter production rates.';
+COMMENT ON COLUMN evaluations.variant IS 'Variant of the judged span.';
+
+CREATE TABLE logs (
+  seq             BIGINT NOT NULL,
+  received_at     TIMESTAMP_NS NOT NULL,
+  time            TIMESTAMP_NS,
+  trace_id        VARCHAR,
+  span_id         VARCHAR,
+  event_name      VARCHAR NOT NULL,
+  severity_number INTEGER,
+  body            VARCHAR,
+  attributes      VARCHAR,
+  service_name    VARCHAR,
+  environment     VARCHAR,
+  resource        VARCHAR,
+  scope_name      VARCHAR,
+  scope_version   VARCHAR
+);
+COMMENT ON TABLE logs IS 'OTLP log records whose event name starts with gen_ai., as sent. Other log records are counted and dropped.';
+COMMENT ON COLUMN logs.seq IS 'Order of commitment, shared with spans.';
+COMMENT ON COLUMN logs.received_at IS 'Wall time (UTC) at which the daemon took the request.';
+COMMENT ON COLUMN logs.time IS 'time_unix_nano, else observed_time_unix_nano.';
+COMMENT ON COLUMN logs.trace_id IS 'Trace of the record, NULL when absent or invalid.';
+COMMENT ON COLUMN logs.span_id IS 'Span of the record, NULL when absent or invalid.';
+COMMENT ON COLUMN logs.event_name IS 'EventName field, else attribute event.name, else attribute event_name.';
+COMMENT ON COLUMN logs.severity_number IS 'OTLP severity number.';
+COMMENT ON COLUMN logs.body IS 'Body as JSON.';
+COMMENT ON COLUMN logs.attributes IS 'All attributes as a JSON object.';
+COMMENT ON COLUMN logs.service_name IS 'Resource service.name.';
+COMMENT ON COLUMN logs.environment IS 'Resource deployment.environment.name.';
+COMMENT ON COLUMN logs.resource IS 'All resource attributes as a JSON object.';
+COMMENT ON COLUMN logs.scope_name IS 'Instrumentation scope name.';
+COMMENT ON COLUMN logs.scope_version IS 'Instrumentation scope version.';
+
+CREATE TABLE quarantine (
+  seq         BIGINT NOT NULL,
+  received_at TIMESTAMP_NS NOT NULL,
+  signal      VARCHAR NOT NULL,
+  reason      VARCHAR NOT NULL,
+  detail      VARCHAR,
+  item        VARCHAR,
+  payload     BLOB
+);
+COMMENT ON TABLE quarantine IS 'What was rejected, and why: single items as JSON, or the first bytes of a request that could not be decoded. Bounded; see store.quarantine in the configuration.';
+COMMENT ON COLUMN quarantine.seq IS 'Order of commitment, shared with spans.';
+COMMENT ON COLUMN quarantine.received_at IS 'Wall time (UTC) at which the daemon took the request.';
+COMMENT ON COLUMN quarantine.signal IS 'traces or logs.';
+COMMENT ON COLUMN quarantine.reason IS 'The reason label of the rejection counters.';
+COMMENT ON COLUMN quarantine.detail IS 'One sentence for the operator.';
+COMMENT ON COLUMN quarantine.item IS 'The rejected item as JSON, cut at the limit.';
+COMMENT ON COLUMN quarantine.payload IS 'First bytes of an undecodable request.';
+
+CREATE TABLE ledger (
+  digest       BLOB NOT NULL,
+  signal       VARCHAR NOT NULL,
+  accepted     BIGINT NOT NULL,
+  rejected     BIGINT NOT NULL,
+  message      VARCHAR,
+  committed_at TIMESTAMP_NS NOT NULL
+);
+COMMENT ON TABLE ledger IS 'One row per committed request, in the same transaction as its rows. A retry with the same bytes is answered from here and stored once.';
+COMMENT ON COLUMN ledger.digest IS 'BLAKE2b-128 of signal and decompressed request body.';
+COMMENT ON COLUMN ledger.signal IS 'traces or logs.';
+COMMENT ON COLUMN ledger.accepted IS 'Items stored.';
+COMMENT ON COLUMN ledger.rejected IS 'Items rejected, as answered in partial_success.';
+COMMENT ON COLUMN ledger.message IS 'error_message of the answer, NULL when it was empty.';
+COMMENT ON COLUMN ledger.committed_at IS 'Wall time (UTC) of the commit.';
+
+CREATE TABLE segment_info (key VARCHAR NOT NULL, value VARCHAR NOT NULL);
+COMMENT ON TABLE segment_info IS 'schema_version, engine_version, created_at and first_seq of this file.';
+COMMENT ON COLUMN segment_info.key IS 'Name of the fact.';
+COMMENT ON COLUMN segment_info.value IS 'Its value as text.';
