@@ -1,0 +1,5 @@
+"""`python -m retraind` is the command `retraind`."""
+
+from retraind.cli import main
+
+main()
