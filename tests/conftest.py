@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from harness import Daemon
 
 # A developer's shell must not leak into the daemon under test.
