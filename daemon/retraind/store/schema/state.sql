@@ -141,9 +141,10 @@ CREATE TABLE alarms (
   kind       VARCHAR NOT NULL,
   state      VARCHAR NOT NULL,
   since      TIMESTAMP NOT NULL,
-  memory     VARCHAR NOT NULL
+  memory     VARCHAR NOT NULL,
+  detector   DOUBLE[]
 );
-COMMENT ON TABLE alarms IS 'State machine of each watched feature. memory is JSON: the last windows and the detector''s numbers.';
+COMMENT ON TABLE alarms IS 'State machine of each watched feature. memory is JSON (the last windows and evidence), detector the logarithms of the e-detector.';
 
 CREATE TABLE policies (
   monitor      VARCHAR NOT NULL,

@@ -1,0 +1,180 @@
+-- Reads of stored rows ({spans}, {evaluations}) and of the state file for the evaluation tick.
+
+-- name: new_rows
+-- Rows committed after $after, in order of commitment, for watermarks and touched hours.
+select coalesce(service_name, '') as service_name,
+       coalesce(environment, '') as environment,
+       epoch_ns(start_time) as event_ns,
+       epoch_ns(received_at) as received_ns
+from {spans}
+where seq > $after and seq <= $through and start_time is not null
+order by seq
+
+-- name: newest_seq
+-- The highest committed seq, 0 in an empty store.
+select coalesce(max(seq), 0) as seq from {spans} where seq > $after
+
+-- name: rows_per_hour
+-- Stored rows of one source by hour of event time, to cut long ranges into bounded pieces.
+select epoch_ns(date_trunc('hour', start_time)) as hour_ns, count(*) as n
+from {spans}
+where start_time >= make_timestamp_ns($first) and start_time < make_timestamp_ns($last)
+  and coalesce(service_name, '') = $service_name and coalesce(environment, '') = $environment
+group by all
+order by all
+
+-- name: pane_evaluations
+-- Evaluation results of an hour range by their own time.
+select seq, epoch_ns(time) as time, trace_id, span_id, name, score, label, passed, evaluator,
+       evaluator_version, error_type, kind, run_id, variant
+from {evaluations}
+where time >= make_timestamp_ns($first) and time < make_timestamp_ns($last)
+
+-- name: read_progress
+-- How far panes have been built.
+select through_seq from state.progress
+
+-- name: write_progress
+-- Everything up to $through is now in the panes.
+update state.progress set through_seq = $through
+
+-- name: read_watermarks
+-- Clocks of all sources.
+select service_name, environment, max_event_ns, last_arrival_ns, lateness_counts,
+       epoch_ns(closed_through) as closed_ns
+from state.watermarks
+
+-- name: delete_watermark
+-- Before a source's clock is written again.
+delete from state.watermarks
+where service_name = $service_name and environment = $environment
+
+-- name: read_series
+-- Every known series.
+select id, monitor, service_name, environment, model, cohort,
+       epoch_ns(first_pane) as first_ns, epoch_ns(window_start) as window_ns
+from state.series
+
+-- name: move_window
+-- The next decision window of a series begins here.
+update state.series set window_start = make_timestamp_ns($start) where id = $id
+
+-- name: delete_panes
+-- The panes of one source in an hour range, before they are written again.
+delete from state.panes
+where pane_start >= make_timestamp_ns($first) and pane_start < make_timestamp_ns($last)
+  and series_id in (
+    select id from state.series
+    where service_name = $service_name and environment = $environment)
+
+-- name: read_panes
+-- Panes of some series in an hour range.
+select series_id, epoch_ns(pane_start) as pane_ns, feature, version, kind, sessions, missing,
+       buckets, categories, counts, total, total_squares, results, failures
+from state.panes
+where series_id in (select unnest($series))
+  and pane_start >= make_timestamp_ns($first) and pane_start < make_timestamp_ns($last)
+order by series_id, pane_start, feature, version
+
+-- name: open_sessions
+-- Sessions per pane of every series of a source that no closed window covers yet.
+select p.series_id, epoch_ns(p.pane_start) as pane_ns, p.sessions
+from state.panes p join state.series s on p.series_id = s.id
+where s.service_name = $service_name and s.environment = $environment
+  and p.feature = 'sessions' and p.pane_start >= s.window_start
+  and p.pane_start < make_timestamp_ns($closed)
+order by p.series_id, p.pane_start
+
+-- name: eval_totals
+-- All evaluation results ever counted, for the counters that Prometheus reads.
+select series_id, feature, version, sum(results)::bigint as results, sum(failures)::bigint as failures
+from state.panes
+where kind = 'rate'
+group by all
+
+-- name: read_references
+-- Active references of every series.
+select id, series_id, kind, source, epoch_ns(created_at) as created_ns,
+       epoch_ns(first_time) as first_ns, epoch_ns(last_time) as last_ns, sessions
+from state."references"
+where active
+
+-- name: list_references
+-- Every reference with its series, newest first.
+select r.id, s.monitor, s.service_name, s.environment, s.model, s.cohort, r.kind, r.source,
+       r.created_at, r.first_time, r.last_time, r.sessions, r.active
+from state."references" r join state.series s on r.series_id = s.id
+order by r.created_at desc, r.id
+
+-- name: read_reference_counts
+-- The frozen counts of one reference.
+select feature, version, kind, hour_of_week, missing, buckets, categories, counts, total,
+       total_squares, results, failures
+from state.reference_counts
+where reference_id = $id
+order by feature, version, hour_of_week
+
+-- name: retire_references
+-- A series has one active reference: the older ones step back.
+update state."references" set active = false where series_id = $series_id
+
+-- name: delete_reference
+-- A reference that is pinned again with equal contents is written again.
+delete from state."references" where id = $id and series_id = $series_id
+
+-- name: delete_reference_counts
+-- See delete_reference.
+delete from state.reference_counts where reference_id = $id
+
+-- name: read_alarms
+-- State machines of all watched features.
+select series_id, feature, version, kind, state, epoch_ns(since) as since_ns, memory, detector
+from state.alarms
+
+-- name: delete_alarm
+-- Before an alarm is written again.
+delete from state.alarms
+where series_id = $series_id and feature = $feature and version = $version and kind = $kind
+
+-- name: read_policies
+-- Memory of all policies.
+select monitor, service_name, environment, model, memory from state.policies
+
+-- name: delete_policy
+-- Before a policy is written again.
+delete from state.policies
+where monitor = $monitor and service_name = $service_name and environment = $environment
+  and model = $model
+
+-- name: close_episode
+-- An episode ends when all its alarms have resolved.
+update state.episodes set closed_at = make_timestamp_ns($closed), status = 'closed' where id = $id
+
+-- name: join_episode
+-- Further alarms joined an open episode.
+update state.episodes set reasons = $reasons where id = $id
+
+-- name: last_windows
+-- The newest result of every feature, for metrics after a restart.
+select * from state.windows
+qualify row_number() over (
+  partition by series_id, feature, version, kind order by window_end desc) = 1
+
+-- name: trigger_totals
+-- Triggers by monitor and reason since the beginning.
+select monitor, reason, count(*) as n from state.triggers group by all
+
+-- name: list_triggers
+-- Triggers, newest first.
+select id, episode_id, monitor, service_name, environment, model, reason, decided_for, created_at
+from state.triggers
+order by created_at desc
+limit $limit
+
+-- name: list_series
+-- Series with the states of their alarms.
+select s.monitor, s.service_name, s.environment, s.model, s.cohort, a.feature, a.version, a.kind,
+       a.state, a.since
+from state.series s left join state.alarms a on a.series_id = s.id
+order by all
+limit $limit
