@@ -34,7 +34,7 @@ class Daemon:
     ) -> None:
         self.data = data
         self.grpc_port, self.http_port, self.admin_port = free_port(), free_port(), free_port()
-        self.config = {
+        self.config: dict[str, Any] = {
             "data": str(data),
             "tick": "500ms",
             "receivers": {
@@ -43,11 +43,7 @@ class Daemon:
             },
             "admin": {"endpoint": f"127.0.0.1:{self.admin_port}"},
         }
-        for key, value in (config or {}).items():
-            if isinstance(value, dict) and isinstance(self.config.get(key), dict):
-                self.config[key] = {**self.config[key], **value}  # type: ignore[dict-item]
-            else:
-                self.config[key] = value
+        _merge(self.config, config or {})
         self.config_file = data.parent / f"{data.name}.yaml"
         self.log_file = data.parent / f"{data.name}.log"
         self.wrapper = wrapper or []
@@ -168,6 +164,14 @@ class Daemon:
         with self.channel() as channel:
             answer: bytes = channel.unary_unary(EXPORT)(body, timeout=timeout)
         return answer
+
+
+def _merge(into: dict[str, Any], what: dict[str, Any]) -> None:
+    for key, value in what.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
 
 
 def eventually(check: Any, seconds: float = 30, every: float = 0.1) -> Any:
