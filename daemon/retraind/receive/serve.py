@@ -1,0 +1,149 @@
+"""uvicorn inside the daemon: our sockets, no signal handlers, no access log, no banner."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from retraind.config.settings import Tls
+from retraind.errors import StartError
+from retraind.receive.auth import split_endpoint
+
+_BACKLOG = 1024
+_KEEP_ALIVE_SECONDS = 60
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn server that leaves signals to the daemon."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+class EmbeddedServer:
+    """Serves an ASGI application on `host:port` or on a Unix socket path."""
+
+    def __init__(
+        self, app: Any, endpoint: str | Path, *, setting: str, tls: Tls | None = None
+    ) -> None:
+        """`setting` is the configuration path that an error message tells to change."""
+        self._endpoint = endpoint
+        self._setting = setting
+        self._server = _Server(_config(app, tls))
+        self._task: asyncio.Task[None] | None = None
+        self.port = 0
+
+    async def start(self) -> None:
+        """Listen and serve. Raises StartError when the address is taken or cannot be used."""
+        listener = self._listen()
+        if listener.family != socket.AF_UNIX:
+            self.port = listener.getsockname()[1]
+        self._task = asyncio.create_task(self._server.serve([listener]))
+        while not self._server.started:
+            if self._task.done():
+                await self._task
+                raise StartError(f"cannot serve on {self._endpoint}; see the log")
+            await asyncio.sleep(0.005)
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Close the listener, give requests under way `grace_seconds`, then end them."""
+        if self._task is None:
+            return
+        self._server.config.timeout_graceful_shutdown = max(1, round(grace_seconds))
+        self._server.should_exit = True
+        await self._task
+        self._task = None
+        if isinstance(self._endpoint, Path):
+            with suppress(FileNotFoundError):
+                self._endpoint.unlink()
+
+    def _listen(self) -> socket.socket:
+        try:
+            if isinstance(self._endpoint, Path):
+                return _listen_unix(self._endpoint)
+            return _listen_tcp(self._endpoint)
+        except OSError as exc:
+            raise StartError(
+                f"cannot listen on {self._endpoint}: {os.strerror(exc.errno or 0)}; "
+                f"set {self._setting}"
+            ) from exc
+
+
+def _config(app: Any, tls: Tls | None) -> uvicorn.Config:
+    config = uvicorn.Config(
+        app,
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        backlog=_BACKLOG,
+        ssl_certfile=str(tls.cert_file) if tls else None,
+        ssl_keyfile=str(tls.key_file) if tls else None,
+    )
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as exc:
+        raise StartError(f"TLS certificate or key cannot be used: {exc}") from exc
+    if config.ssl is not None:
+        config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+    return config
+
+
+def _listen_tcp(endpoint: str) -> socket.socket:
+    host, port = split_endpoint(endpoint)
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _listen_unix(path: Path) -> socket.socket:
+    """A socket only the owner can use. A stale file of a dead daemon is replaced, a live one is not."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if path.is_socket():
+            if _alive(path):
+                raise OSError(98, "in use")
+            path.unlink()
+        mask = os.umask(0o177)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(mask)
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _alive(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
