@@ -1,0 +1,104 @@
+"""Bins of a number, frozen with its reference.
+
+Edges are bucket indices at quantiles of the reference, so a window never moves them and two
+windows have comparable scores. The outer bins are open: what lies beyond the reference is counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from retraind.model import Counts
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+SMALLEST_EXPECTED = 5.0
+"""Bins whose pooled expectation is smaller are merged; chi-square tests need about this many."""
+
+
+@dataclass(frozen=True, slots=True)
+class NumericBins:
+    """Strictly increasing inclusive upper bounds, as bucket indices, of all bins but the last.
+
+    Bin 0 holds indices <= edges[0], bin i those in (edges[i-1], edges[i]], the last bin the rest.
+    """
+
+    edges: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.edges) + 1
+
+    def labels(self) -> list[str]:
+        """A text for each bin, in bucket indices, such as `<= 3`, `4..9`, `>= 10`."""
+        if not self.edges:
+            return ["all"]
+        inner = [
+            str(high) if high == low + 1 else f"{low + 1}..{high}"
+            for low, high in zip(self.edges, self.edges[1:], strict=False)
+        ]
+        return [f"<= {self.edges[0]}", *inner, f">= {self.edges[-1] + 1}"]
+
+
+def numeric_bins(reference: Counts, bins: int) -> NumericBins:
+    """At most `bins` bins with about equal shares of the reference.
+
+    An edge is the smallest index at which the cumulative count reaches j/bins, in integer
+    arithmetic. An index that takes several of these quantiles (a constant, a default) becomes a bin
+    of its own, bounded on both sides, so that values above it are not mixed with those below.
+    Raises ValueError when the reference is empty or `bins` < 2.
+    """
+    if bins < 2:
+        raise ValueError("at least two bins are needed")
+    n = reference.n
+    if n == 0:
+        raise ValueError("the reference has no values")
+    values = np.asarray(reference.values, dtype=np.int64)
+    cumulative = np.cumsum(np.asarray(reference.counts, dtype=np.int64))
+    targets = np.arange(1, bins, dtype=np.int64) * n
+    quantiles = values[np.searchsorted(cumulative * bins, targets, side="left")]
+    distinct, times = np.unique(quantiles, return_counts=True)
+    edges = np.union1d(distinct, distinct[times > 1] - 1)
+    return NumericBins(tuple(int(edge) for edge in edges))
+
+
+def bin_counts(counts: Counts, bins: NumericBins) -> IntArray:
+    """Sessions in each bin, shape (len(bins),)."""
+    values = np.asarray(counts.values, dtype=np.int64)
+    where = np.searchsorted(np.asarray(bins.edges, dtype=np.int64), values, side="left")
+    result = np.zeros(len(bins), dtype=np.int64)
+    np.add.at(result, where, np.asarray(counts.counts, dtype=np.int64))
+    return result
+
+
+def pooled_expectation(reference: npt.NDArray[Any], current: npt.NDArray[Any]) -> FloatArray:
+    """Expected counts of the smaller sample if both came from one distribution, shape (bins,).
+
+    They depend on the pooled counts only, so merging by them does not favour either side.
+    """
+    n, m = float(current.sum()), float(reference.sum())
+    expectation: FloatArray = (reference + current) * (min(n, m) / (n + m))
+    return expectation
+
+
+def adjacent_groups(reference: IntArray, current: IntArray) -> list[slice]:
+    """Neighbouring bins joined, from the left, until each group is expected to hold five.
+
+    What is left over at the right joins the last group.
+    """
+    groups: list[slice] = []
+    start, expected = 0, 0.0
+    pooled = pooled_expectation(reference, current).tolist()
+    for index, share in enumerate(pooled):
+        expected += share
+        if expected >= SMALLEST_EXPECTED:
+            groups.append(slice(start, index + 1))
+            start, expected = index + 1, 0.0
+    if not groups:
+        return [slice(0, len(pooled))]
+    groups[-1] = slice(groups[-1].start, len(pooled)) if start < len(pooled) else groups[-1]
+    return groups
