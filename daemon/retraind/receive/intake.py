@@ -12,10 +12,10 @@ import hashlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +29,7 @@ from retraind.errors import InvalidPayload, StoreError, StoreUnavailable
 from retraind.model import ExportResult, Signal, WriteBatch
 from retraind.normalise.logs import normalise_logs
 from retraind.normalise.traces import normalise_traces
+from retraind.receive.protocol import Encoding, Transport
 from retraind.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
@@ -39,9 +40,6 @@ GROUP_REQUESTS = 16
 GROUP_BYTES = 12 * 2**20
 QUARANTINED_PAYLOAD_BYTES = 64 * 2**10
 MESSAGE_BYTES = 1024
-
-Encoding = Literal["protobuf", "json"]
-Transport = Literal["grpc", "http"]
 
 
 class Ledger(Protocol):
@@ -79,14 +77,12 @@ class Intake:
         attribute_limit: int,
         telemetry: Telemetry,
         clock: Clock,
-        on_committed: Callable[[int], None],
     ) -> None:
         self._writer = writer
         self._ledger = ledger
         self._attribute_limit = attribute_limit
         self._telemetry = telemetry
         self._clock = clock
-        self._on_committed = on_committed
         self._loop = asyncio.get_running_loop()
         self._queue: deque[_Request] = deque()
         self._ready = threading.Condition()
@@ -210,7 +206,6 @@ class Intake:
                 self._in_flight[request.digest] = request
                 return True
         self._answer([(request, _as_duplicate(known))])
-        self._on_committed(len(request.body))
         return False
 
     def _submit(self, requests: list[_Request], payloads: list[bytes]) -> None:
@@ -291,7 +286,6 @@ class Intake:
             retried = _as_duplicate(outcome) if isinstance(outcome, ExportResult) else outcome
             answers.extend((retry, retried) for retry in request.waiting)
         self._answer(answers)
-        self._on_committed(sum(len(request.body) for request, _ in answers))
 
     def _answer(self, answers: Sequence[tuple[_Request, ExportResult | BaseException]]) -> None:
         def deliver() -> None:

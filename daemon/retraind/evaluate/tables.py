@@ -1,0 +1,103 @@
+"""Results and states as rows of the state file's tables."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from retraind.evaluate.findings import TOP_CONTRIBUTIONS, Outcome
+from retraind.model import Counts
+
+MILLION = 1_000_000
+
+
+def timestamp(ns: int) -> datetime:
+    """A TIMESTAMP value (naive UTC) of nanoseconds since the epoch, cut at microseconds."""
+    return datetime.fromtimestamp(ns // 1_000_000_000, UTC).replace(
+        tzinfo=None, microsecond=ns // 1000 % MILLION
+    )
+
+
+def rows_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Rows for Transaction.append; NaN becomes NULL."""
+    return pa.Table.from_pylist([{k: _null(v) for k, v in row.items()} for row in rows])
+
+
+def window_row(outcome: Outcome, through_seq: int, now_ns: int) -> dict[str, Any]:
+    """The row of `windows` for one tested feature."""
+    window, counts = outcome.window, outcome.counts
+    row: dict[str, Any] = {
+        "series_id": window.series_id,
+        "feature": outcome.key.feature,
+        "version": outcome.key.version,
+        "kind": outcome.key.kind,
+        "window_start": timestamp(window.start_ns),
+        "window_end": timestamp(window.end_ns),
+        "sessions": window.sessions,
+        "n": counts.n,
+        "reference_id": window.reference_id,
+        "verdict": outcome.verdict,
+        "in_family": outcome.in_family,
+        "mean": mean(counts),
+        "through_seq": through_seq,
+        "evaluated_at": timestamp(now_ns),
+    }
+    if outcome.drift is not None:
+        row |= _drift_columns(outcome)
+    if outcome.rate is not None:
+        row |= _rate_columns(outcome)
+    return row
+
+
+def mean(counts: Counts) -> float | None:
+    """Mean of the fixed-point sums, None for kinds that have none."""
+    if counts.kind not in ("score", "rate") or counts.n == 0:
+        return None
+    return counts.total / MILLION / counts.n
+
+
+def _drift_columns(outcome: Outcome) -> dict[str, Any]:
+    drift = outcome.drift
+    assert drift is not None
+    names = (
+        "method", "m", "psi", "psi_floor", "psi_corrected", "psi_lower", "kl_reference_current",
+        "kl_current_reference", "js_distance", "statistic", "degrees_of_freedom", "p_value",
+    )  # fmt: skip
+    parts = [
+        {
+            "label": part.label,
+            "reference_share": part.reference_share,
+            "current_share": part.current_share,
+            "contribution": part.contribution,
+        }
+        for part in drift.contributions[:TOP_CONTRIBUTIONS]
+    ]
+    return {name: getattr(drift, name) for name in names} | {"contributions": json.dumps(parts)}
+
+
+def _rate_columns(outcome: Outcome) -> dict[str, Any]:
+    rate = outcome.rate
+    assert rate is not None
+    reference = outcome.window.reference.get(outcome.key)
+    return {
+        "method": rate.method,
+        "m": None if reference is None else reference.n,
+        "rate": rate.rate,
+        "rate_lower": rate.lower,
+        "rate_upper": rate.upper,
+        "baseline_rate": rate.baseline_rate,
+        "baseline_upper": rate.baseline_upper,
+        "log_e_value": rate.log_e_value,
+        "log_threshold": rate.log_threshold,
+        "results": rate.results,
+        "failures": rate.failures,
+    }
+
+
+def _null(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value
