@@ -64,8 +64,8 @@ class FakeIntake:
         self.calls.append(Call(signal, body, encoding, transport, deadline_seconds))
         if self.delay_seconds:
             await asyncio.sleep(self.delay_seconds)
-        while self.gate is not None and not self.gate.is_set():
-            await asyncio.sleep(0.005)
+        if self.gate is not None:
+            await asyncio.to_thread(self.gate.wait, 20)
         self.finished += 1
         if isinstance(self.answer, Exception):
             raise self.answer

@@ -41,7 +41,7 @@ class Telemetry:
     def _receiver(self) -> None:
         self.requests = self._counter(
             "receiver_requests_total",
-            "OTLP requests by outcome: ok, partial, duplicate, invalid, too_large, refused, unauthenticated, unsupported or error.",
+            "OTLP requests by outcome: ok, partial, duplicate, invalid, too_large, refused, unauthenticated, unsupported, cancelled (the client left) or error.",
             "transport", "signal", "outcome",
         )  # fmt: skip
         self.request_bytes = self._counter(

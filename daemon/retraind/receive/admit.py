@@ -34,7 +34,7 @@ class Lease:
         self.size = size
 
     def grow(self, size: int) -> None:
-        """Hold `size` bytes more. Raises Refused: growth never waits, as two that wait would deadlock."""
+        """Hold `size` bytes more, or raise Refused: waiting for more while holding can deadlock."""
         self._admission.take(size)
         self.size += size
 
@@ -68,7 +68,7 @@ class Admission:
         monotonic: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """`accepting` says whether the store takes data; `jitter` gives [0, 1) for the retry hint."""
+        """`accepting`: does the store take data? `jitter` gives [0, 1) for the retry hint."""
         self.limits = limits
         self.draining = False
         self._capacity = limits.in_flight_bytes
@@ -111,7 +111,7 @@ class Admission:
         )
 
     def check(self, deadline_seconds: float | None = None) -> None:
-        """Refuse what could not be answered in time. `deadline_seconds` is what the client has left."""
+        """Refuse what could not be answered in the time that the client has left."""
         if self.draining:
             raise self.refusal("draining")
         if not self._accepting():

@@ -1,4 +1,4 @@
-"""Every answer to a client: success, partial success, and what each failure is in both protocols."""
+"""Every answer to a client: success, partial success, and each failure in both protocols."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """How a failure is told: telemetry outcome, google.rpc code, HTTP status, text, seconds to wait."""
+    """How a failure is told: counted as `outcome`, `code` of google.rpc.Code, HTTP status, text."""
 
     outcome: str
     code: int
@@ -38,7 +38,7 @@ class Failure:
     refused_reason: str | None = None
 
 
-class RequestFailure(RetraindError):
+class RequestError(RetraindError):
     """A request that cannot be served, with the answer it gets."""
 
     def __init__(self, failure: Failure) -> None:
@@ -54,7 +54,7 @@ UNAUTHENTICATED = Failure(
 def failure_of(exc: Exception) -> Failure:
     """What the client is told about `exc`; a bug is logged and told by an opaque id only."""
     match exc:
-        case RequestFailure():
+        case RequestError():
             return exc.failure
         case InvalidPayload():
             return Failure("invalid", code_pb2.INVALID_ARGUMENT, 400, bounded(str(exc)))
@@ -99,7 +99,7 @@ def outcome_of(result: ExportResult) -> str:
 
 
 def status_of(failure: Failure) -> status_pb2.Status:
-    """google.rpc.Status with RetryInfo when the client may try again, BadRequest when it never may."""
+    """google.rpc.Status with RetryInfo when the client may retry, BadRequest when it never may."""
     details = []
     if failure.retry_after_seconds is not None:
         retry = error_details_pb2.RetryInfo()
@@ -127,7 +127,7 @@ def encode(message: Message, encoding: Encoding) -> bytes:
 
 
 def success_body(signal: Signal, result: ExportResult, encoding: Encoding) -> bytes:
-    """The Export…ServiceResponse; partial_success is set only when something was rejected or warned."""
+    """The Export…ServiceResponse; partial_success is set only for rejections and warnings."""
     if not result.rejected and not result.message:
         return b"" if encoding == "protobuf" else b"{}"
     text = bounded(result.message)

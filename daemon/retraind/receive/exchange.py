@@ -1,12 +1,13 @@
-"""What both transports do with a request: count it, and commit it whether or not the client stays."""
+"""What both transports do with a request: count it, commit it whether or not the client stays."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 
 from retraind.model import ExportResult, Signal
 from retraind.receive.admit import Admission, Lease
-from retraind.receive.answer import UNAUTHENTICATED, Failure, RequestFailure
+from retraind.receive.answer import UNAUTHENTICATED, Failure, RequestError
 from retraind.receive.auth import Tokens
 from retraind.receive.protocol import Encoding, Export, Transport
 from retraind.telemetry import Telemetry
@@ -25,10 +26,10 @@ class Exchange:
         self._commits: set[asyncio.Task[ExportResult]] = set()
 
     def authenticate(self, authorization: str | bytes | None, transport: Transport) -> None:
-        """Raises RequestFailure without a valid token; without a tokens file everyone may send."""
+        """Raises RequestError without a valid token; without a tokens file everyone may send."""
         if self._tokens is not None and not self._tokens.accepts(authorization):
             self._telemetry.auth_failures.labels(transport).inc()
-            raise RequestFailure(UNAUTHENTICATED)
+            raise RequestError(UNAUTHENTICATED)
 
     async def commit(
         self,
@@ -40,34 +41,29 @@ class Exchange:
         transport: Transport,
         deadline_seconds: float | None,
     ) -> ExportResult:
-        """Hand `body` to the intake, which now owns `lease`. Cancelling this does not stop the commit."""
+        """Hand `body` and `lease` to the intake. Cancelling this does not stop the commit."""
         self._telemetry.request_bytes.labels(transport).inc(len(body))
         lease.queued()
         task = asyncio.create_task(
-            self._export(signal, body, lease, encoding, transport, deadline_seconds)
+            self._export(
+                lease,
+                self._intake.export(
+                    signal,
+                    body,
+                    encoding=encoding,
+                    transport=transport,
+                    deadline_seconds=deadline_seconds,
+                ),
+            )
         )
         self._commits.add(task)
         task.add_done_callback(self._done)
         return await asyncio.shield(task)
 
-    async def _export(
-        self,
-        signal: Signal,
-        body: bytes,
-        lease: Lease,
-        encoding: Encoding,
-        transport: Transport,
-        deadline_seconds: float | None,
-    ) -> ExportResult:
+    async def _export(self, lease: Lease, export: Awaitable[ExportResult]) -> ExportResult:
         committed = False
         try:
-            result = await self._intake.export(
-                signal,
-                body,
-                encoding=encoding,
-                transport=transport,
-                deadline_seconds=deadline_seconds,
-            )
+            result = await export
             committed = True
             return result
         finally:

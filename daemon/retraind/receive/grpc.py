@@ -21,7 +21,7 @@ from retraind.model import Signal
 from retraind.receive.admit import Lease
 from retraind.receive.answer import (
     Failure,
-    RequestFailure,
+    RequestError,
     failure_of,
     outcome_of,
     status_of,
@@ -43,12 +43,12 @@ _COMPRESSION_NONE_AND_GZIP = 0b101
 Handler = Callable[[Any, Any], Awaitable[bytes]]
 
 
-class OtlpHandlers(grpc.GenericRpcHandler):  # type: ignore[misc]
+class OtlpHandlers(grpc.GenericRpcHandler):
     """Finds the handler of a method; anything else is UNIMPLEMENTED, and counted."""
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._handlers = {
+        self._handlers: dict[str, Any] = {
             method: grpc.stream_unary_rpc_method_handler(self._export_of(signal))
             for method, signal in METHODS.items()
         }
@@ -90,7 +90,7 @@ class OtlpHandlers(grpc.GenericRpcHandler):  # type: ignore[misc]
             )
             outcome = outcome_of(result)
             return success_body(signal, result, "protobuf")
-        except Exception as exc:  # noqa: BLE001 - every failure becomes a status
+        except Exception as exc:  # every failure becomes a status
             failure = failure_of(exc)
             outcome = failure.outcome
         finally:
@@ -105,10 +105,10 @@ class OtlpHandlers(grpc.GenericRpcHandler):  # type: ignore[misc]
             async with asyncio.timeout(READ_TIMEOUT_SECONDS):
                 message = await context.read()
         except TimeoutError:
-            raise RequestFailure(_SLOW) from None
+            raise RequestError(_SLOW) from None
         if message is grpc.aio.EOF:
-            # Over the limit grpcio has already answered RESOURCE_EXHAUSTED; this is for the counter.
-            raise RequestFailure(_OVERSIZE) if context.done() else InvalidPayload("No message.")
+            # Over the limit grpcio has already answered RESOURCE_EXHAUSTED; this counts it.
+            raise RequestError(_OVERSIZE) if context.done() else InvalidPayload("No message.")
         if not message.startswith(MAGIC):  # never the start of a valid protobuf message
             lease.shrink_to(len(message))
             return bytes(message)

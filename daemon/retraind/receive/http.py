@@ -17,7 +17,7 @@ from retraind.model import Signal
 from retraind.receive.admit import Lease
 from retraind.receive.answer import (
     Failure,
-    RequestFailure,
+    RequestError,
     encode,
     failure_of,
     outcome_of,
@@ -39,7 +39,7 @@ _MEDIA_TYPES: dict[str, Encoding] = {
 }
 
 
-class Disconnected(Exception):
+class DisconnectedError(Exception):
     """The client went away before its body was complete."""
 
 
@@ -64,9 +64,9 @@ class OtlpHttp:
             content = await self._serve(scope["method"], signal, encoding, headers, body)
             outcome, payload = content
             await _send(send, 200, answer_type, payload)
-        except Disconnected:
+        except DisconnectedError:
             outcome = "cancelled"
-        except Exception as exc:  # noqa: BLE001 - every failure becomes a status
+        except Exception as exc:  # every failure becomes a status
             failure = failure_of(exc)
             outcome = failure.outcome
         finally:
@@ -82,17 +82,17 @@ class OtlpHttp:
         headers: Headers,
         body: _Body,
     ) -> tuple[str, bytes]:
-        """(outcome, response message). Raises RetraindError and Disconnected."""
+        """(outcome, response message). Raises RetraindError and DisconnectedError."""
         if signal is None:
-            raise RequestFailure(_NOT_FOUND)
+            raise RequestError(_NOT_FOUND)
         if method != "POST":
-            raise RequestFailure(_NOT_ALLOWED)
+            raise RequestError(_NOT_ALLOWED)
         self._exchange.authenticate(headers.get("authorization"), "http")
         if encoding is None:
-            raise RequestFailure(_MEDIA_TYPE)
+            raise RequestError(_MEDIA_TYPE)
         content_encoding = headers.get("content-encoding", "identity").strip().lower()
         if content_encoding not in ("", "identity", "gzip"):
-            raise RequestFailure(_CONTENT_ENCODING)
+            raise RequestError(_CONTENT_ENCODING)
         length = self._length(headers)
         lease = await self._exchange.admission.reserve(length or 0)
         try:
@@ -103,7 +103,7 @@ class OtlpHttp:
                     data = await self._read_plain(body, lease, length)
         except TimeoutError:
             lease.release()
-            raise RequestFailure(_SLOW) from None
+            raise RequestError(_SLOW) from None
         except BaseException:
             lease.release()
             raise
@@ -118,7 +118,7 @@ class OtlpHttp:
             return None
         text = headers.get("content-length")
         if text is None:
-            raise RequestFailure(_LENGTH_REQUIRED)
+            raise RequestError(_LENGTH_REQUIRED)
         if not (text.isascii() and text.isdigit()):
             raise InvalidPayload("Content-Length is not a number.")
         if int(text) > self._limit:
@@ -170,11 +170,11 @@ class _Body:
         self.complete = False
 
     async def next_chunk(self) -> bytes:
-        """The next non-empty chunk, b"" at the end. Raises Disconnected."""
+        """The next non-empty chunk, b"" at the end. Raises DisconnectedError."""
         while not self.complete:
             event = await self._receive()
             if event["type"] == "http.disconnect":
-                raise Disconnected
+                raise DisconnectedError
             self.complete = not event.get("more_body", False)
             if chunk := event.get("body", b""):
                 return bytes(chunk)
@@ -186,7 +186,7 @@ class _Body:
             async with asyncio.timeout(LINGER_SECONDS):
                 while limit > 0 and (chunk := await self.next_chunk()):
                     limit -= len(chunk)
-        except (TimeoutError, Disconnected):
+        except (TimeoutError, DisconnectedError):
             return
 
 

@@ -27,7 +27,7 @@ class Inflater:
         self._size = 0
 
     async def feed(self, chunk: bytes) -> None:
-        """Raises InvalidPayload, PayloadTooLarge past the limit, or Refused when memory is short."""
+        """Raises InvalidPayload, PayloadTooLarge past the limit, Refused when memory is short."""
         pending = chunk
         while pending or not self._stream.eof:
             if self._stream.eof:

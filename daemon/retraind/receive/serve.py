@@ -121,7 +121,7 @@ def _listen_tcp(endpoint: str) -> socket.socket:
 
 
 def _listen_unix(path: Path) -> socket.socket:
-    """A socket only the owner can use. A stale file of a dead daemon is replaced, a live one is not."""
+    """A socket for the owner only. A dead daemon's file is replaced, a live one's is not."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if path.is_socket():
