@@ -251,6 +251,15 @@ class Limits(Section):
     metric_series: int = Field(20_000, description="Series exported to Prometheus.", gt=0)
 
 
+DriftMethod = Literal["psi", "kl_reference_current", "kl_current_reference", "js"]
+
+
+class Metrics(Section):
+    methods: tuple[DriftMethod, ...] = Field(
+        ("psi",), description="Drift scores exported to Prometheus; all of them are in `windows`."
+    )
+
+
 class Config(Section):
     data: Path = Field(Path("retraind-data"), description="Data folder.")
     receivers: Receivers = Field(Receivers(), description="Where telemetry comes in.")
@@ -261,6 +270,7 @@ class Config(Section):
     )
     destinations: tuple[Destination, ...] = Field((), description="Where triggers are delivered.")
     limits: Limits = Field(Limits(), description="Bounds of series and labels.")
+    metrics: Metrics = Field(Metrics(), description="What is exported to Prometheus.")
     tick: Duration = Field(5.0, description="How often windows are looked at.", gt=0)
 
     @field_validator("monitors", "destinations")
