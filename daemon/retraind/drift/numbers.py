@@ -74,11 +74,12 @@ def smooth_components(reference: IntArray, current: IntArray) -> FloatArray:
     starts = [group.start for group in groups]
     r = np.add.reduceat(reference, starts).astype(np.float64)
     c = np.add.reduceat(current, starts).astype(np.float64)
-    degree = min(len(COMPONENTS), len(groups) - 1)
-    if degree == 0:
-        return np.zeros(0)
     m, n = float(r.sum()), float(c.sum())
     mid_rank = (np.cumsum(r) - r / 2) / m
+    # neighbours that are empty in the reference have one rank: fewer points, a lower degree
+    degree = min(len(COMPONENTS), len(np.unique(mid_rank)) - 1)
+    if degree == 0:
+        return np.zeros(0)
     # sqrt(weight) times a triangular change of the monomials has orthonormal columns: a QR.
     root = np.sqrt((r + c) / (m + n))
     monomials = np.vander(2 * mid_rank - 1, degree + 1, increasing=True)

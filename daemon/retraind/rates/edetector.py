@@ -39,8 +39,8 @@ def update(
     """The ln R_j after a window with these values in [0, 1]; finite floats. None starts at R = 0.
 
     Each R_j is capped at twice what raises the alarm by itself: that only lowers R, so the
-    guarantee holds, and a long outage is forgotten within a few good windows. Raises ValueError when the
-    memory has another length or `null` is not strictly between 0 and 1.
+    guarantee holds, and a long outage is forgotten within a few good windows. Raises ValueError
+    when the memory has another length or `null` is not strictly between 0 and 1.
     """
     if not 0 < null < 1:
         raise ValueError("the null rate must lie strictly between 0 and 1")
