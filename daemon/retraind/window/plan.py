@@ -1,0 +1,189 @@
+"""What a monitor reads from each span: cohort, version, features and thresholds of evals."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from retraind.config.settings import EvalSettings, Feature, Monitor
+from retraind.errors import ConfigError
+
+SourceKind = Literal["column", "attribute", "resource", "length", "first"]
+
+COLUMNS = frozenset(
+    """name kind duration_ns status service_name service_version environment scope_name scope_version
+    session_id user_id operation provider request_model response_model input_tokens output_tokens
+    total_tokens cache_read_tokens cache_write_tokens reasoning_tokens cost temperature top_p max_tokens
+    time_to_first_token_seconds tool_name agent_name prompt_template_id prompt_template_version error_type
+    release""".split()
+)
+"""Columns of `spans` with one plain value, which a source may name."""
+
+_KEYED = re.compile(r"""(attributes|resource)\[\s*(?:"([^"\]]+)"|'([^'\]]+)')\s*\]""")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a value comes from.
+
+    kind column: a column of `spans`; attribute, resource: one key of that JSON object; length:
+    characters of the first of the comma-separated columns that is filled; first: the first element
+    of a list column.
+    """
+
+    kind: SourceKind
+    key: str
+
+    @property
+    def alias(self) -> str:
+        """Name of the column in which the reader delivers this source."""
+        return self.key if self.kind == "column" else f"{self.kind}:{self.key}"
+
+
+def parse_source(text: str) -> Source:
+    """Read a column name, attributes["key"] or resource["key"]. Raises ConfigError."""
+    text = text.strip()
+    if text in COLUMNS:
+        return Source("column", text)
+    match = _KEYED.fullmatch(text)
+    if match is not None:
+        return Source("attribute" if match[1] == "attributes" else "resource", match[2] or match[3])
+    bare = re.match(r"(attributes|resource)\b[\[.]?\s*(.*?)\]?$", text)
+    if bare is not None and bare[2]:
+        raise ConfigError(f'{text!r} is not a source; write {bare[1]}["{bare[2].strip(chr(34))}"]')
+    raise ConfigError(
+        f'{text!r} is not a column of spans; write a column name, attributes["{text}"] or resource["{text}"]'
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FeaturePlan:
+    """One feature of a session. `context` features are shown, never evidence.
+
+    `anywhere`: when no leaf inference span carries it, another span of the same trace may.
+    `scale` multiplies a number (nanoseconds to seconds).
+    """
+
+    name: str
+    kind: Literal["number", "category"]
+    source: Source
+    context: bool = False
+    anywhere: bool = False
+    scale: float = 1.0
+
+
+_BUILT_IN = (
+    FeaturePlan("input_tokens", "number", Source("column", "input_tokens")),
+    FeaturePlan("output_tokens", "number", Source("column", "output_tokens")),
+    FeaturePlan("input_length", "number", Source("length", "input_text,input_messages")),
+    FeaturePlan("output_length", "number", Source("length", "output_text,output_messages")),
+    FeaturePlan("finish_reason", "category", Source("first", "finish_reasons")),
+    FeaturePlan("tool_name", "category", Source("column", "tool_name"), anywhere=True),
+    FeaturePlan(
+        "duration_seconds", "number", Source("column", "duration_ns"), context=True, scale=1e-9
+    ),
+    FeaturePlan("cost", "number", Source("column", "cost"), context=True),
+    FeaturePlan("error", "category", Source("column", "status"), context=True),
+)
+BUILT_IN: Mapping[str, FeaturePlan] = {feature.name: feature for feature in _BUILT_IN}
+RESERVED = frozenset({"sessions"})
+
+
+@dataclass(frozen=True, slots=True)
+class EvalPlan:
+    """When an evaluation without a verdict of its own has passed; threshold None: it never says."""
+
+    threshold: float | None
+    higher_is_better: bool = True
+    max_fail_rate: float | None = None
+
+
+_HIGHER = {
+    "groundedness": 0.7, "faithfulness": 0.7, "relevance": 0.6, "answer_relevance": 0.6,
+    "answer_relevancy": 0.6, "context_relevance": 0.5, "context_precision": 0.5, "context_recall": 0.5,
+    "correctness": 0.7, "helpfulness": 0.5, "coherence": 0.5, "task_completion": 0.5,
+}  # fmt: skip
+_LOWER = {"hallucination": 0.5, "toxicity": 0.5, "bias": 0.5, "pii_leakage": 0.5}
+WELL_KNOWN_EVALS: Mapping[str, EvalPlan] = {
+    **{name: EvalPlan(threshold) for name, threshold in _HIGHER.items()},
+    **{name: EvalPlan(threshold, higher_is_better=False) for name, threshold in _LOWER.items()},
+}
+_SILENT = EvalPlan(None)
+
+
+def _eval_name(name: str) -> str:
+    """`Answer Relevance`, `answer-relevance` and `AnswerRelevance` are one well-known name."""
+    return re.sub(r"[\s-]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.strip())).lower()
+
+
+def _eval_plan(name: str, settings: EvalSettings) -> EvalPlan:
+    default = WELL_KNOWN_EVALS.get(_eval_name(name), _SILENT)
+    higher = default.higher_is_better
+    if "direction" in settings.model_fields_set:
+        higher = settings.direction == "higher"
+    threshold = settings.threshold
+    if threshold is None and higher == default.higher_is_better:
+        threshold = default.threshold
+    return EvalPlan(threshold, higher, settings.max_fail_rate)
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorPlan:
+    """A monitor, resolved. None for service_name or environment matches every one."""
+
+    monitor: str
+    service_name: str | None
+    environment: str | None
+    cohort: Source | None
+    version: Source
+    features: tuple[FeaturePlan, ...]
+    evals: Mapping[str, EvalPlan]
+
+    def columns(self) -> Mapping[str, Source]:
+        """Columns that the reader must deliver besides the base columns: alias -> source."""
+        sources = [self.version, *(feature.source for feature in self.features)]
+        if self.cohort is not None:
+            sources.append(self.cohort)
+        return {source.alias: source for source in sources}
+
+    def eval_plan(self, name: str) -> EvalPlan:
+        """The configured plan of an eval, else the default of a well-known name."""
+        return self.evals.get(name) or WELL_KNOWN_EVALS.get(_eval_name(name), _SILENT)
+
+    @classmethod
+    def from_settings(cls, monitor: Monitor) -> MonitorPlan:
+        """Resolve a configured monitor. Raises ConfigError with what to write instead."""
+        chosen = monitor.features if monitor.features is not None else tuple(BUILT_IN)
+        features = tuple(_feature(item) for item in chosen)
+        names = [feature.name for feature in features]
+        for name in names:
+            if names.count(name) > 1 or name in RESERVED:
+                problem = "is reserved" if name in RESERVED else "is used twice"
+                raise ConfigError(f"monitor {monitor.name!r}: the feature name {name!r} {problem}")
+        return cls(
+            monitor=monitor.name,
+            service_name=monitor.match.service_name,
+            environment=monitor.match.environment,
+            cohort=parse_source(monitor.cohort) if monitor.cohort else None,
+            version=parse_source(monitor.version or "response_model"),
+            features=features,
+            evals={name: _eval_plan(name, item) for name, item in monitor.evals.items()},
+        )
+
+
+def _feature(item: str | Feature) -> FeaturePlan:
+    if isinstance(item, Feature):
+        return FeaturePlan(item.name, item.type, parse_source(item.source), anywhere=True)
+    if item not in BUILT_IN:
+        raise ConfigError(
+            f"{item!r} is not a built-in feature ({', '.join(BUILT_IN)}); "
+            "write {name: ..., from: ..., type: number|category} for one of your own"
+        )
+    return BUILT_IN[item]
+
+
+def all_columns(plans: Iterable[MonitorPlan]) -> Mapping[str, Source]:
+    """What the reader must deliver for these plans together: alias -> source."""
+    return {alias: source for plan in plans for alias, source in plan.columns().items()}
