@@ -1,8 +1,8 @@
 """YAML to plain values, with the position of every key and value.
 
-Values follow the YAML 1.2 core schema: only true/false, null and numbers are not text, so
-`on` and `12:30` stay what was written. `${VAR}`, `${VAR:-default}` and `$$` are expanded in scalars after
-parsing: what a variable contains can become text or a number, never structure.
+Values follow the YAML 1.2 core schema: only true/false, null and numbers are not text, so that
+`on` and `12:30` stay what was written. `${VAR}`, `${VAR:-default}` and `$$` are expanded in scalars
+after parsing: what a variable contains can become text or a number, never structure.
 """
 
 from __future__ import annotations

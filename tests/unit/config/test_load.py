@@ -17,13 +17,11 @@ def config(tmp_path: Path) -> Path:
     return tmp_path / "retraind.yaml"
 
 
-def errors(
-    path: Path, text: str, *overrides: str, environ: dict[str, str] | None = None
-) -> list[str]:
+def errors(path: Path, text: str) -> list[str]:
     """Messages without the file's name: `line:col: path: what`."""
     path.write_text(dedent(text).lstrip("\n"))
     with pytest.raises(ConfigError) as caught:
-        load_with_marks(path, overrides, environ or {})
+        load_with_marks(path, (), {})
     return [line.removeprefix(f"{path}:") for line in str(caught.value).splitlines()]
 
 
@@ -46,7 +44,7 @@ def test_a_full_example_is_read(config: Path) -> None:
           - name: support
             match: {service_name: support-bot}
             cohort: 'attributes["user.tier"]'
-            features: [input_tokens, {name: intent, from: 'attributes["app.intent"]', type: category}]
+            features: [cost, {name: intent, from: 'attributes["app.intent"]', type: category}]
             evals: {groundedness: {threshold: 0.7, direction: higher, max_fail_rate: 0.2}}
             policy: {any: [golden_drop, eval_fail_rate], cooldown: 1d12h}
         destinations: [{name: hook, url: "http://localhost:9/x", secret_file: hook.secret}]
@@ -56,7 +54,7 @@ def test_a_full_example_is_read(config: Path) -> None:
     (monitor,) = loaded.monitors
     assert monitor.match.service_name == "support-bot"
     assert monitor.features is not None
-    assert monitor.features[0] == "input_tokens"
+    assert monitor.features[0] == "cost"
     assert monitor.policy.cooldown == 36 * 3600
     assert monitor.evals["groundedness"].max_fail_rate == 0.2
     assert loaded.destinations[0].secret_file == config.parent / "hook.secret"
@@ -143,7 +141,7 @@ def test_names_must_be_unique(config: Path) -> None:
         ("? [a, b]\n: 1\n", "1:3: a key must be plain text"),
         ("admin: 5\n", "1:8: admin: 5 is not a section"),
         ("monitors: {name: a}\n", "1:11: monitors: "),
-        ("admin: {sql_rows: many}\n", "1:19: admin.sql_rows: 'many' is not valid; write a whole number"),
+        ("admin: {sql_rows: x}\n", "1:19: admin.sql_rows: 'x' is not valid; write a whole"),
     ],
 )  # fmt: skip
 def test_what_is_not_a_configuration(config: Path, text: str, start: str) -> None:
@@ -183,7 +181,7 @@ def test_variables(config: Path, written: str, environ: dict[str, str], value: s
 
 
 def test_a_variable_can_be_a_number_unless_quoted(config: Path) -> None:
-    config.write_text("admin: {sql_rows: ${ROWS}}\nmonitors: [{name: m, version: '${ROWS}'}]\n")
+    config.write_text("admin:\n  sql_rows: ${ROWS}\nmonitors: [{name: m, version: '${ROWS}'}]\n")
     loaded = load_with_marks(config, (), {"ROWS": "007"}).config
     assert loaded.admin.sql_rows == 7
     assert loaded.monitors[0].version == "007"
@@ -307,7 +305,7 @@ def test_settings_that_do_not_go_together(config: Path) -> None:
             "remove one or give it another name"
         ),
         (
-            "13:56: monitors[0].features[3].from: 'nothing' is not a column of spans; write a column "
+            "13:57: monitors[0].features[3].from: 'nothing' is not a column of spans; write a column "
             'name, attributes["nothing"] or resource["nothing"]'
         ),
         "14:13: monitors[0].policy: the reason schedule needs an interval; add `schedule: 30d`",
