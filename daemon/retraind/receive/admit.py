@@ -11,7 +11,8 @@ import asyncio
 import random
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 
 from retraind.config.settings import ReceiverLimits
 from retraind.errors import Refused
@@ -72,7 +73,6 @@ class Admission:
         self.limits = limits
         self.draining = False
         self._capacity = limits.in_flight_bytes
-        self._telemetry = telemetry
         self._accepting = accepting
         self._monotonic = monotonic
         self._jitter = jitter
@@ -82,14 +82,32 @@ class Admission:
         self._queued_bytes = 0
         self._progress_at = 0.0
         self._drain_rate: float | None = None  # bytes/s, while the queue was long enough to tell
+        self._heavy = asyncio.Semaphore(max(1, self._capacity // (2 * limits.request_bytes)))
         # Below this a queue is one small commit, whose fixed cost says nothing about the rate.
         self._meaningful_bytes = self._capacity // 16
         telemetry.in_flight_capacity_bytes.set(self._capacity)
-        telemetry.in_flight_bytes.set(0)
+        telemetry.in_flight_bytes.set_function(lambda: self._held)
 
     @property
-    def held_bytes(self) -> int:
-        return self._held
+    def contended(self) -> bool:
+        """Whether a request waits for room."""
+        return bool(self._waiters)
+
+    @asynccontextmanager
+    async def heavy(self) -> AsyncGenerator[None, None]:
+        """The right to inflate a large body, for few at a time: bombs leave room for others.
+
+        Raises Refused when the turn does not come within limits.queue_wait.
+        """
+        try:
+            async with asyncio.timeout(self.limits.queue_wait):
+                await self._heavy.acquire()
+        except TimeoutError:
+            raise self.refusal("memory") from None
+        try:
+            yield
+        finally:
+            self._heavy.release()
 
     def estimated_wait(self) -> float:
         """Seconds until a body that is complete now would be committed; 0 when unknown."""
@@ -123,16 +141,18 @@ class Admission:
             raise self.refusal("queue_full")
 
     async def reserve(self, size: int, deadline_seconds: float | None = None) -> Lease:
-        """A lease on `size` bytes (at most the capacity), in order of arrival.
+        """A lease on `size` bytes (at most the capacity).
 
-        Waits for room up to limits.queue_wait or the client's deadline. Raises Refused.
+        Large ones are served in order of arrival, small ones whenever they fit. Waits for room up
+        to limits.queue_wait or the client's deadline. Raises Refused.
         """
         self.check(deadline_seconds)
         size = min(size, self._capacity)
-        if self._waiters or self._held + size > self._capacity:
+        must_queue = bool(self._waiters) and size > self._capacity // 64
+        if must_queue or self._held + size > self._capacity:
             await self._wait(size, deadline_seconds)
         else:
-            self._add(size)
+            self._held += size
         return Lease(self, size)
 
     async def _wait(self, size: int, deadline_seconds: float | None) -> None:
@@ -160,23 +180,19 @@ class Admission:
         """Hold `size` bytes now. Raises Refused when there is no room."""
         if self._held + size > self._capacity:
             raise self.refusal("memory")
-        self._add(size)
+        self._held += size
 
     def give(self, size: int) -> None:
         """Give `size` bytes back and let those who wait have them."""
-        self._add(-size)
+        self._held -= size
         self._wake()
 
     def _wake(self) -> None:
         while self._waiters and self._held + self._waiters[0][0] <= self._capacity:
             size, turn = self._waiters.popleft()
             if not turn.done():
-                self._add(size)
+                self._held += size
                 turn.set_result(None)
-
-    def _add(self, size: int) -> None:
-        self._held += size
-        self._telemetry.in_flight_bytes.set(self._held)
 
     def enqueue(self, lease: Lease) -> None:
         if not self._queue:

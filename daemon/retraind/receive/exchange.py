@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 
+from prometheus_client import Counter
+
 from retraind.model import ExportResult, Signal
 from retraind.receive.admit import Admission, Lease
 from retraind.receive.answer import UNAUTHENTICATED, Failure, RequestError
@@ -23,6 +25,7 @@ class Exchange:
         self._intake = intake
         self._tokens = tokens
         self._telemetry = telemetry
+        self._requests: dict[tuple[str, str, str], Counter] = {}  # label look-ups are slow
         self._commits: set[asyncio.Task[ExportResult]] = set()
 
     def authenticate(self, authorization: str | bytes | None, transport: Transport) -> None:
@@ -77,6 +80,10 @@ class Exchange:
     def count(
         self, transport: Transport, signal: str, outcome: str, failure: Failure | None = None
     ) -> None:
-        self._telemetry.requests.labels(transport, signal, outcome).inc()
+        key = (transport, signal, outcome)
+        counter = self._requests.get(key)
+        if counter is None:
+            counter = self._requests[key] = self._telemetry.requests.labels(*key)
+        counter.inc()
         if failure is not None and failure.refused_reason is not None:
             self._telemetry.refused_requests.labels(failure.refused_reason).inc()

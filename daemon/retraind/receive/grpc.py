@@ -28,10 +28,13 @@ from retraind.receive.answer import (
     success_body,
 )
 from retraind.receive.exchange import Exchange
-from retraind.receive.inflate import MAGIC, Inflater
+from retraind.receive.inflate import MAGIC, inflate
 
 READ_TIMEOUT_SECONDS = 10.0
 """A message that takes longer to arrive is given up; exporters give up after 10 s themselves."""
+
+SLOW_READ_SECONDS = 1.0
+"""From then on a read ends as soon as another request waits for its room."""
 
 _COLLECTOR = "/opentelemetry.proto.collector."
 METHODS: dict[str, Signal] = {
@@ -100,24 +103,40 @@ class OtlpHandlers(grpc.GenericRpcHandler):
 
     async def _read(self, context: Any, lease: Lease) -> bytes:
         """The request, inflated; `lease` then holds exactly its size."""
-        limit = self._exchange.admission.limits.request_bytes
-        try:
-            async with asyncio.timeout(READ_TIMEOUT_SECONDS):
-                message = await context.read()
-        except TimeoutError:
-            raise RequestError(_SLOW) from None
+        admission = self._exchange.admission
+        message = await self._receive(context)
         if message is grpc.aio.EOF:
             # Over the limit grpcio has already answered RESOURCE_EXHAUSTED; this counts it.
             raise RequestError(_OVERSIZE) if context.done() else InvalidPayload("No message.")
-        if not message.startswith(MAGIC):  # never the start of a valid protobuf message
-            lease.shrink_to(len(message))
-            return bytes(message)
         lease.shrink_to(len(message))
-        inflater = Inflater(limit, lease)
-        await inflater.feed(message)
-        body = inflater.finish()
-        lease.shrink_to(len(body))
-        return body
+        if message.startswith(MAGIC):  # never the start of a valid protobuf message
+            return await inflate(message, admission, lease)
+        return bytes(message)
+
+    async def _receive(self, context: Any) -> Any:
+        """The one message. Its reservation is large, so a slow sender yields when others wait."""
+        admission = self._exchange.admission
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        timeout = asyncio.timeout(READ_TIMEOUT_SECONDS)
+
+        def hurry() -> None:
+            nonlocal timer
+            if admission.contended:
+                timeout.reschedule(loop.time())
+            else:
+                timer = loop.call_later(SLOW_READ_SECONDS / 4, hurry)
+
+        timer = loop.call_later(SLOW_READ_SECONDS, hurry)
+        try:
+            async with timeout:
+                return await context.read()
+        except TimeoutError:
+            if loop.time() - started < READ_TIMEOUT_SECONDS:
+                raise admission.refusal("memory") from None
+            raise RequestError(_SLOW) from None
+        finally:
+            timer.cancel()
 
 
 _SLOW = Failure(

@@ -25,7 +25,7 @@ from retraind.receive.answer import (
     success_body,
 )
 from retraind.receive.exchange import Exchange
-from retraind.receive.inflate import Inflater
+from retraind.receive.inflate import inflate
 from retraind.receive.protocol import Encoding
 
 BODY_TIMEOUT_SECONDS = 30.0
@@ -97,10 +97,9 @@ class OtlpHttp:
         lease = await self._exchange.admission.reserve(length or 0)
         try:
             async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
-                if content_encoding == "gzip":
-                    data = await self._read_gzip(body, lease, length)
-                else:
-                    data = await self._read_plain(body, lease, length)
+                data = await self._read(body, lease, length)
+            if content_encoding == "gzip":
+                data = await inflate(data, self._exchange.admission, lease)
         except TimeoutError:
             lease.release()
             raise RequestError(_SLOW) from None
@@ -135,7 +134,7 @@ class OtlpHttp:
             "send smaller batches or raise receivers.limits.request_bytes."
         )
 
-    async def _read_plain(self, body: _Body, lease: Lease, length: int | None) -> bytes:
+    async def _read(self, body: _Body, lease: Lease, length: int | None) -> bytes:
         chunks = []
         size = 0
         while chunk := await body.next_chunk():
@@ -146,20 +145,6 @@ class OtlpHttp:
                 lease.grow(len(chunk))
             chunks.append(chunk)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-    async def _read_gzip(self, body: _Body, lease: Lease, length: int | None) -> bytes:
-        """Inflate while reading. A compressed chunk is gone once it is inflated."""
-        inflater = Inflater(self._limit, lease)
-        compressed = 0
-        while chunk := await body.next_chunk():
-            compressed += len(chunk)
-            if compressed > self._limit:
-                raise self._too_large()
-            await inflater.feed(chunk)
-        data = inflater.finish()
-        if length is not None:
-            lease.shrink_to(len(data))
-        return data
 
 
 class _Body:
