@@ -1,0 +1,182 @@
+"""Key-value lists of many owners (spans, events, resources) as columns, and as JSON text.
+
+Everything is done once per distinct key, or by one kernel call over all attributes; nothing loops
+over owners or attributes in Python.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from retraind.decode.columnar import parents
+from retraind.normalise import nested, text
+
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+Rows = np.ndarray[Any, np.dtype[np.int32]]
+
+NONE, STRING, BOOL, INT, DOUBLE, ARRAY, KVLIST, BYTES = range(8)
+_FIELDS = (
+    "string_value", "bool_value", "int_value", "double_value",
+    "array_value", "kvlist_value", "bytes_value",
+)  # fmt: skip
+_OPAQUE = {ARRAY: nested.array_json, KVLIST: nested.kvlist_json, BYTES: nested.bytes_json}
+
+
+class Attributes:
+    """The attributes of `owners` lists.
+
+    Attribute i belongs to owner `owner[i]`, has key `keys[code[i]]` and a value of kind `kind[i]`.
+    `invalid[i]` marks nested values that are not valid OTLP. Of equal keys of one owner the last
+    counts: `kept` is None when no key came twice.
+    """
+
+    def __init__(self, lists: pa.ListArray) -> None:
+        self.owners = len(lists)
+        self.offsets = lists.offsets.to_numpy()
+        self.owner = parents(lists)
+        items = lists.flatten()
+        self.count = len(items)
+        encoded = items.field("key").dictionary_encode()
+        self.code: Rows = encoded.indices.to_numpy()
+        names, repaired_keys = text.to_text(encoded.dictionary)
+        self.keys: list[str] = names.to_pylist()
+        if repaired_keys:
+            self._merge_repaired_keys()
+        self.codes = {key: code for code, key in enumerate(self.keys)}
+        self._values = dict(zip(_FIELDS, items.field("value").flatten(), strict=True))
+        self.strings, repaired_values = text.to_text(self._values["string_value"])
+        self.repaired = repaired_keys + repaired_values
+        self.kind = self._kinds()
+        self.kinds_of_key = np.bincount(
+            self.code * 8 + self.kind, minlength=len(self.keys) * 8
+        ).reshape(-1, 8)
+        self.opaque, self.invalid = self._opaque_json()
+        self._blank: Mask | None = None
+        self._rows: dict[int, Rows] = {}
+        self._index()
+
+    def _merge_repaired_keys(self) -> None:
+        """Two keys that differ only in invalid bytes are one key once they are repaired."""
+        first = {key: len(self.keys) - 1 - i for i, key in enumerate(reversed(self.keys))}
+        self.code = np.array([first[key] for key in self.keys], dtype=np.int32)[self.code]
+
+    def _kinds(self) -> Any:
+        kind = np.zeros(self.count, dtype=np.uint8)
+        for number, field in reversed(list(enumerate(_FIELDS, start=1))):
+            child = self._values[field]
+            if child.null_count < self.count:
+                kind[child.is_valid().to_numpy(zero_copy_only=False)] = number
+        return kind
+
+    def _index(self) -> None:
+        """Find, for each key and owner, the last attribute; dense when that matrix is small."""
+        self.kept: Mask | None = None
+        keys, size = len(self.keys), len(self.keys) * self.owners
+        if size <= 16 * self.count + 65_536:
+            last = np.full(size, -1, dtype=np.int32)
+            last[self.code * self.owners + self.owner] = np.arange(self.count, dtype=np.int32)
+            survivors = last[last >= 0]
+            for code, rows in enumerate(last.reshape(keys, self.owners) if keys else ()):
+                self._rows[code] = rows
+        else:
+            pair = self.code.astype(np.int64) * self.owners + self.owner
+            order = np.argsort(pair, kind="stable")
+            ends = np.append(np.diff(pair[order]) != 0, True)
+            survivors = order[ends]
+        self.duplicates = self.count - len(survivors)
+        if self.duplicates:
+            self.kept = np.zeros(self.count, dtype=bool)
+            self.kept[survivors] = True
+
+    def rows(self, key: str) -> Rows | None:
+        """For each owner the attribute with this key, or -1; None when nobody has the key."""
+        code = self.codes.get(key)
+        if code is None:
+            return None
+        found = self._rows.get(code)
+        if found is None:
+            places = np.flatnonzero(self.code == code)
+            found = np.full(self.owners, -1, dtype=np.int32)
+            found[self.owner[places]] = places
+            self._rows[code] = found
+        return found
+
+    def values(self, kind: int) -> pa.Array:
+        """All values of one kind, NULL where an attribute is of another kind."""
+        return self.strings if kind == STRING else self._values[_FIELDS[kind - 1]]
+
+    def _opaque_json(self) -> tuple[dict[int, pa.StringArray], Mask]:
+        """JSON text of nested and bytes values, each distinct value once; and which are invalid."""
+        texts: dict[int, pa.StringArray] = {}
+        invalid = np.zeros(self.count, dtype=bool)
+        for kind, convert in _OPAQUE.items():
+            child = self.values(kind)
+            if child.null_count == self.count:
+                continue
+            encoded = child.dictionary_encode()
+            distinct: list[str | None] = []
+            for raw in encoded.dictionary.to_pylist():
+                try:
+                    distinct.append(convert(raw))
+                except nested.NestedValueError:
+                    distinct.append(None)
+            texts[kind] = pa.array(distinct, pa.string()).take(encoded.indices)
+            if None in distinct:
+                invalid |= (texts[kind].is_null().to_numpy(zero_copy_only=False)) & (
+                    self.kind == kind
+                )
+        return texts, invalid
+
+    def json_values(self, selected: Rows) -> pa.StringArray:
+        """JSON text of the selected attributes; the inside of the quotes for strings."""
+        kinds = self.kind[selected]
+        present = np.bincount(kinds, minlength=8)
+        index = pa.array(selected)
+        columns: list[pa.Array] = []
+        if present[STRING]:
+            columns.append(text.json_escape(self.strings.take(index)))
+        if present[INT]:
+            columns.append(self.values(INT).take(index).cast(pa.string()))
+        if present[DOUBLE]:
+            columns.append(text.double_json(self.values(DOUBLE).take(index)))
+        if present[BOOL]:
+            columns.append(self.values(BOOL).take(index).cast(pa.string()))
+        columns += [self.opaque[kind].take(index) for kind in _OPAQUE if present[kind]]
+        if present[NONE] or not columns:
+            columns.append(pa.array(["null"]).take(pa.array(np.zeros(len(selected), np.int8))))
+        return columns[0] if len(columns) == 1 else pc.coalesce(*columns)
+
+    def json(self, excluded: Mask | None = None) -> pa.StringArray:
+        """One JSON object an owner, without the excluded attributes; NULL when none are left."""
+        chosen = self.kept
+        if excluded is not None:
+            chosen = ~excluded if chosen is None else chosen & ~excluded
+        if chosen is None:
+            selected, row_offsets = np.arange(self.count, dtype=np.int32), self.offsets
+        else:
+            selected = np.flatnonzero(chosen).astype(np.int32)
+            counts = np.bincount(self.owner[selected], minlength=self.owners)
+            row_offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+        if len(selected) == 0:
+            return pa.nulls(self.owners, pa.string())
+        is_string = self.kind[selected] == STRING
+        starts, ends = row_offsets[:-1], row_offsets[1:]
+        filled = ends > starts
+        first = np.zeros(len(selected), dtype=np.int32)
+        first[starts[filled]] = 1
+        last = np.zeros(len(selected), dtype=np.int8)
+        last[ends[filled] - 1] = 1
+        names = [text.json_string(key) for key in self.keys]
+        heads = [
+            f"{opening}{name}:{quote}"
+            for name in names for opening in (",", "{") for quote in ("", '"')
+        ]  # fmt: skip
+        head = pa.array(heads, pa.string()).take(
+            pa.array(self.code[selected] * 4 + first * 2 + is_string)
+        )
+        tail = pa.array(["", '"', "}", '"}']).take(pa.array(last * 2 + is_string))
+        return text.concatenate_rows([head, self.json_values(selected), tail], row_offsets)

@@ -1,0 +1,169 @@
+"""Text columns: UTF-8 repair, JSON escaping, number and id formats, all on whole columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from retraind.normalise.nested import number_json
+
+Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+Offsets = np.ndarray[Any, np.dtype[np.int32]]
+
+_HEX = np.array([f"{byte:02x}".encode() for byte in range(256)], dtype="S2").view(np.uint16)
+# Bytes that JSON strings must escape -> how many bytes are put before the last one of the escape.
+_INSERTED = np.zeros(256, dtype=np.uint8)
+_INSERTED[:0x20] = 5
+_INSERTED[[0x08, 0x09, 0x0A, 0x0C, 0x0D, 0x22, 0x5C]] = 1
+_LAST = np.arange(256, dtype=np.uint8)
+_LAST[:0x20] = [f"{byte:02x}"[1].encode()[0] for byte in range(0x20)]
+for _byte, _letter in ((0x08, b"b"), (0x09, b"t"), (0x0A, b"n"), (0x0C, b"f"), (0x0D, b"r")):
+    _LAST[_byte] = _letter[0]
+
+
+def parts(array: pa.Array) -> tuple[Offsets, Bytes]:
+    """Offsets (length n + 1) and data bytes of a string or binary array, without copying."""
+    _, offsets, data = array.buffers()
+    if offsets is None:
+        return np.zeros(len(array) + 1, dtype=np.int32), np.empty(0, dtype=np.uint8)
+    first = array.offset
+    view = np.frombuffer(offsets, dtype=np.int32)[first : first + len(array) + 1]
+    bytes_ = np.empty(0, dtype=np.uint8) if data is None else np.frombuffer(data, dtype=np.uint8)
+    return view, bytes_
+
+
+def lengths(array: pa.Array) -> Offsets:
+    """Length in bytes of each value."""
+    return np.diff(parts(array)[0])
+
+
+def string_array(offsets: Offsets, data: Bytes, valid: Any = None) -> pa.StringArray:
+    """A string array over offsets and UTF-8 bytes; `valid` marks the rows that are not NULL."""
+    buffer = None
+    if valid is not None and not valid.all():
+        buffer = pa.py_buffer(np.packbits(valid, bitorder="little"))
+    return pa.StringArray.from_buffers(
+        len(offsets) - 1,
+        pa.py_buffer(np.ascontiguousarray(offsets, dtype=np.int32)),
+        pa.py_buffer(data),
+        buffer,
+    )
+
+
+def to_text(array: pa.Array) -> tuple[pa.StringArray, int]:
+    """Binary values as text; invalid UTF-8 becomes U+FFFD. Returns the texts and how many were repaired."""
+    try:
+        return array.cast(pa.string()), 0
+    except pa.ArrowInvalid:
+        pass
+    offsets, data = parts(array)
+    high = np.flatnonzero(data[: offsets[-1]] >= 0x80)
+    suspects = np.unique(np.searchsorted(offsets, high, side="right") - 1)
+    repaired: dict[int, str] = {}
+    for index in suspects[suspects >= 0].tolist():
+        raw = array[index].as_py()
+        if raw is not None:
+            text = raw.decode("utf-8", errors="replace")
+            if text.encode() != raw:
+                repaired[index] = text
+    mask = np.zeros(len(array), dtype=bool)
+    mask[list(repaired)] = True
+    fixed = pa.array([text.encode() for text in repaired.values()], pa.binary())
+    return pc.replace_with_mask(array, pa.array(mask), fixed).cast(pa.string()), len(repaired)
+
+
+def hex_text(array: pa.Array, *, null_if_zero: bool = False) -> pa.StringArray:
+    """Bytes as lower-case hex digits. With `null_if_zero`, empty and all-zero values become NULL."""
+    offsets, data = parts(array)
+    start, end = int(offsets[0]), int(offsets[-1])
+    digits = _HEX[data[start:end]].view(np.uint8)
+    valid = ~all_zero(array) if null_if_zero else None
+    return string_array((offsets - start) * 2, digits, valid)
+
+
+def all_zero(array: pa.Array) -> Any:
+    """True where a value has no byte other than zero (also when it is empty)."""
+    offsets, data = parts(array)
+    nonzero = np.zeros(len(data) + 1, dtype=np.int32)
+    np.cumsum(data != 0, out=nonzero[1:])
+    return nonzero[offsets[1:]] == nonzero[offsets[:-1]]
+
+
+def json_escape(array: pa.StringArray) -> pa.StringArray:
+    """The inside of a JSON string for each text: quotes, backslashes and control characters escaped."""
+    offsets, data = parts(array)
+    start, end = int(offsets[0]), int(offsets[-1])
+    window = data[start:end]
+    inserted = _INSERTED[window]
+    places = np.flatnonzero(inserted)
+    if len(places) == 0:
+        return array
+    how_many = inserted[places]
+    codes = window[places]
+    escaped = window.copy()
+    escaped[places] = _LAST[codes]
+    before = np.repeat(places, how_many)
+    filler = np.full(len(before), 0x5C, dtype=np.uint8)
+    if (how_many == 5).any():
+        wide_start = (np.cumsum(how_many) - how_many)[how_many == 5]
+        for step, letter in enumerate(b"u00", start=1):
+            filler[wide_start + step] = letter
+        filler[wide_start + 4] = 0x30 + (codes[how_many == 5] >> 4)
+    grown = np.concatenate([[0], np.cumsum(how_many)])
+    shift = grown[np.searchsorted(places, offsets - start, side="left")]
+    data_out = np.insert(escaped, before, filler)
+    valid = None
+    if array.null_count:
+        valid = array.is_valid().to_numpy(zero_copy_only=False)
+    return string_array((offsets - start + shift).astype(np.int32), data_out, valid)
+
+
+def json_string(value: str) -> str:
+    """One text as a JSON string."""
+    return orjson.dumps(value).decode()
+
+
+def double_json(values: pa.DoubleArray) -> pa.StringArray:
+    """Doubles as JSON: shortest text that reads back exactly, always with a point or an exponent.
+
+    NaN and infinities, which JSON lacks, become {"doubleValue": "NaN" | "Infinity" | "-Infinity"}.
+    """
+    text = values.cast(pa.string())
+    present = values.is_valid().to_numpy(zero_copy_only=False)
+    number = values.fill_null(0.5).to_numpy(zero_copy_only=False)
+    finite = np.isfinite(number)
+    if not finite.all():
+        number = np.where(finite, number, 0.5)
+    whole = np.floor(number) == number
+    if whole.any():
+        # Arrow writes small whole numbers without a point; an exponent marks the larger ones.
+        candidates = np.flatnonzero(whole)
+        exponent = pc.match_substring(text.take(pa.array(candidates)), "e")
+        whole[candidates[exponent.to_numpy(zero_copy_only=False)]] = False
+        suffix = pa.array(["", ".0"]).take(pa.array(whole.astype(np.int8)))
+        text = pc.binary_join_element_wise(text, suffix, "")
+    if not finite.all():
+        special = values.filter(pa.array(~finite & present)).to_pylist()
+        texts = pa.array([number_json(value) for value in special], pa.string())
+        text = pc.replace_with_mask(text, pa.array(~finite), texts)
+    return text
+
+
+def concatenate_rows(pieces: list[Any], row_offsets: Offsets) -> pa.StringArray:
+    """Texts of rows whose consecutive elements are each the concatenation of `pieces`.
+
+    Row i consists of elements row_offsets[i] to row_offsets[i + 1]; a row without elements is NULL.
+    Because elements lie next to each other, joining them into rows needs no copy.
+    """
+    elements = pc.binary_join_element_wise(*pieces, "")
+    offsets, data = parts(elements)
+    return string_array(offsets[row_offsets], data, np.diff(row_offsets) > 0)
+
+
+def plain(array: Any) -> pa.Array:
+    """One contiguous array (kernels return chunks for very large inputs)."""
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array

@@ -1,0 +1,153 @@
+"""Attribute values as the type that a column asks for.
+
+A value of the column's own kind is used where it lies; values of other kinds are coerced, whole
+columns at a time, and those that cannot be are passed over.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from retraind.normalise import conventions
+from retraind.normalise.attributes import BOOL, DOUBLE, INT, NONE, STRING, Attributes, Mask, Rows
+from retraind.normalise.conventions import ColumnType
+from retraind.normalise.text import parts
+
+ARROW_TYPES: dict[ColumnType, pa.DataType] = {
+    "text": pa.string(),
+    "integer": pa.int64(),
+    "number": pa.float64(),
+    "flag": pa.bool_(),
+    "texts": pa.list_(pa.string()),
+}
+NATIVE: dict[ColumnType, int] = {"text": STRING, "integer": INT, "number": DOUBLE, "flag": BOOL}
+_INTEGER = r"^-?[0-9]{1,18}$"
+_NUMBER = r"^-?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?$"
+_EXACT_DOUBLE = float(2**53)
+
+
+class TypedValues:
+    """Values of one set of attributes by column type."""
+
+    def __init__(self, attributes: Attributes) -> None:
+        self.attributes = attributes
+        self._blank = _placeholders(attributes)
+        self._usable: dict[tuple[str, ColumnType], Rows] = {}
+        self._coerced: dict[ColumnType, tuple[Rows, list[pa.Array]]] = {}
+
+    def usable(self, key: str, column_type: ColumnType) -> Rows | None:
+        """For each owner the attribute with this key if it gives a value of the type, else -1.
+
+        None when no owner has the key.
+        """
+        found = self._usable.get((key, column_type))
+        if found is None:
+            rows = self.attributes.rows(key)
+            if rows is None:
+                return None
+            found = self._usable[key, column_type] = self._clean(key, column_type, rows)
+        return found
+
+    def _clean(self, key: str, column_type: ColumnType, rows: Rows) -> Rows:
+        kinds = self.attributes.kinds_of_key[self.attributes.codes[key]]
+        if self._blank is not None:
+            rows = np.where((rows >= 0) & ~self._blank[rows], rows, -1).astype(np.int32)
+        native = NATIVE.get(column_type)
+        if native is None or kinds.sum() == kinds[native]:
+            return rows
+        owners = np.flatnonzero(rows >= 0)
+        owners = owners[self.attributes.kind[rows[owners]] != native]
+        places = rows[owners]
+        values = _coerce(self.attributes, column_type, places)
+        good = values.is_valid().to_numpy(zero_copy_only=False)
+        rows = rows.copy()
+        rows[owners[~good]] = -1
+        position, arrays = self._coerced.setdefault(
+            column_type, (np.full(self.attributes.count, -1, dtype=np.int32), [])
+        )
+        position[places] = np.arange(len(places), dtype=np.int32) + sum(map(len, arrays))
+        arrays.append(values)
+        return rows
+
+    def take(self, column_type: ColumnType, rows: Rows) -> pa.Array:
+        """The value of each attribute in `rows`; NULL for -1."""
+        missing = rows < 0
+        index = pa.array(rows, mask=missing) if missing.any() else pa.array(rows)
+        values = self.attributes.values(NATIVE[column_type]).take(index)
+        if column_type not in self._coerced:
+            return values
+        position, arrays = self._coerced[column_type]
+        coerced = np.where(missing, -1, position[rows])
+        if not (coerced >= 0).any():
+            return values
+        extra = pa.concat_arrays(arrays).take(pa.array(coerced, mask=coerced < 0))
+        return pc.coalesce(values, extra)
+
+
+def _placeholders(attributes: Attributes) -> Mask | None:
+    """True for texts that stand for "nothing", among the attributes that can fill a column."""
+    wanted = np.array([key in conventions.KEYS for key in attributes.keys], dtype=bool)
+    if not wanted.any():
+        return None
+    exact = sorted(conventions.PLACEHOLDERS)
+    longest = max(len(value) for value in exact)
+    prefix = conventions.PLACEHOLDER_PREFIX.encode()
+    offsets, data = parts(attributes.strings)
+    size = np.diff(offsets)
+    begins = np.zeros(256, dtype=bool)
+    begins[[value.encode()[0] for value in exact if value]] = True
+    padded = (
+        np.append(data[: offsets[-1]], np.zeros(2, dtype=np.uint8))
+        if len(data) < offsets[-1] + 2
+        else data
+    )
+    first, second = padded[offsets[:-1]], padded[offsets[:-1] + 1]
+    possible = (size <= longest) & (begins[first] | (size == 0))
+    possible |= (size >= len(prefix)) & (first == prefix[0]) & (second == prefix[1])
+    possible &= (attributes.kind == STRING) & wanted[attributes.code]
+    places = np.flatnonzero(possible)
+    if len(places) == 0:
+        return None
+    texts = attributes.strings.take(pa.array(places))
+    hit = pc.or_(pc.is_in(texts, pa.array(exact)), pc.starts_with(texts, prefix.decode()))
+    blank = np.zeros(attributes.count, dtype=bool)
+    blank[places[hit.to_numpy(zero_copy_only=False)]] = True
+    return blank if blank.any() else None
+
+
+def _coerce(attributes: Attributes, column_type: ColumnType, places: Rows) -> pa.Array:
+    """Values of attributes that are not of the column's own kind; NULL where there is no sense in it."""
+    index = pa.array(places)
+    if column_type == "text":
+        texts = attributes.json_values(places)
+        empty = attributes.kind[places] == NONE
+        return pc.if_else(pa.array(~empty), texts, pa.scalar(None, pa.string()))
+    texts = attributes.strings.take(index)
+    if column_type == "flag":
+        lower = pc.utf8_lower(texts)
+        return pc.if_else(
+            pc.is_in(lower, pa.array(["true", "false"])), pc.equal(lower, "true"), None
+        )
+    if column_type == "integer":
+        doubles = attributes.values(DOUBLE).take(index)
+        integral = pc.and_(
+            pc.equal(pc.floor(doubles), doubles), pc.less_equal(pc.abs(doubles), _EXACT_DOUBLE)
+        )
+        from_double = pc.if_else(integral, doubles, None).cast(pa.int64())
+        return pc.coalesce(from_double, _matching(texts, _INTEGER).cast(pa.int64()))
+    from_int = attributes.values(INT).take(index).cast(pa.float64(), safe=False)
+    return pc.coalesce(from_int, _matching(texts, _NUMBER).cast(pa.float64()))
+
+
+def _matching(texts: pa.StringArray, pattern: str) -> pa.StringArray:
+    """The texts that match, NULL for the others."""
+    return pc.if_else(pc.match_substring_regex(texts, pattern), texts, None)
+
+
+def chosen(rows: Rows) -> Any:
+    """Owners whose entry is not -1."""
+    return np.flatnonzero(rows >= 0)
