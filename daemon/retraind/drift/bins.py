@@ -44,7 +44,32 @@ class NumericBins:
         return [f"<= {self.edges[0]}", *inner, f">= {self.edges[-1] + 1}"]
 
 
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Counts of a number as arrays of shape (values,): increasing bucket indices, sessions."""
+
+    values: IntArray
+    counts: IntArray
+
+    @classmethod
+    def of(cls, counts: Counts) -> Sample:
+        size = len(counts.values)
+        return cls(
+            np.fromiter(counts.values, np.int64, size), np.fromiter(counts.counts, np.int64, size)
+        )
+
+
 def numeric_bins(reference: Counts, bins: int) -> NumericBins:
+    """At most `bins` bins with about equal shares of the reference; see `quantile_bins`."""
+    return quantile_bins(Sample.of(reference), bins)
+
+
+def bin_counts(counts: Counts, bins: NumericBins) -> IntArray:
+    """Sessions in each bin, shape (len(bins),)."""
+    return count_in(Sample.of(counts), bins)
+
+
+def quantile_bins(reference: Sample, bins: int) -> NumericBins:
     """At most `bins` bins with about equal shares of the reference.
 
     An edge is the smallest index at which the cumulative count reaches j/bins, in integer
@@ -54,24 +79,21 @@ def numeric_bins(reference: Counts, bins: int) -> NumericBins:
     """
     if bins < 2:
         raise ValueError("at least two bins are needed")
-    n = reference.n
-    if n == 0:
+    cumulative = np.cumsum(reference.counts)
+    if not len(cumulative):
         raise ValueError("the reference has no values")
-    values = np.asarray(reference.values, dtype=np.int64)
-    cumulative = np.cumsum(np.asarray(reference.counts, dtype=np.int64))
-    targets = np.arange(1, bins, dtype=np.int64) * n
-    quantiles = values[np.searchsorted(cumulative * bins, targets, side="left")]
+    targets = np.arange(1, bins, dtype=np.int64) * cumulative[-1]
+    quantiles = reference.values[np.searchsorted(cumulative * bins, targets, side="left")]
     distinct, times = np.unique(quantiles, return_counts=True)
-    edges = np.union1d(distinct, distinct[times > 1] - 1)
-    return NumericBins(tuple(int(edge) for edge in edges))
+    edges: list[int] = np.union1d(distinct, distinct[times > 1] - 1).tolist()
+    return NumericBins(tuple(edges))
 
 
-def bin_counts(counts: Counts, bins: NumericBins) -> IntArray:
-    """Sessions in each bin, shape (len(bins),)."""
-    values = np.asarray(counts.values, dtype=np.int64)
-    where = np.searchsorted(np.asarray(bins.edges, dtype=np.int64), values, side="left")
-    result = np.zeros(len(bins), dtype=np.int64)
-    np.add.at(result, where, np.asarray(counts.counts, dtype=np.int64))
+def count_in(sample: Sample, bins: NumericBins) -> IntArray:
+    """Sessions of the sample in each bin, shape (len(bins),)."""
+    ends = np.searchsorted(sample.values, np.asarray(bins.edges, dtype=np.int64), side="right")
+    below = np.concatenate(([0], np.cumsum(sample.counts)))
+    result: IntArray = np.diff(below[np.concatenate(([0], ends, [len(sample.values)]))])
     return result
 
 

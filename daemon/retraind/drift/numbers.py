@@ -17,9 +17,10 @@ from retraind.drift.bins import (
     FloatArray,
     IntArray,
     NumericBins,
+    Sample,
     adjacent_groups,
-    bin_counts,
-    numeric_bins,
+    count_in,
+    quantile_bins,
 )
 from retraind.drift.distance import Distance, chi_square_p, distance
 from retraind.model import Contribution, Counts, DriftResult
@@ -44,15 +45,16 @@ def compare_numbers(
     sessions join a neighbour. With fewer than five bins left the test has fewer components, and
     with one bin left p is 1. Raises ValueError when a side has no values.
     """
-    psi_bins = psi_bins or numeric_bins(reference, PSI_BINS)
-    test_bins = test_bins or numeric_bins(reference, TEST_BINS)
-    effect, contributions = _effect(reference, current, psi_bins)
-    z = smooth_components(bin_counts(reference, test_bins), bin_counts(current, test_bins))
+    before, now = Sample.of(reference), Sample.of(current)
+    psi_bins = psi_bins or quantile_bins(before, PSI_BINS)
+    test_bins = test_bins or quantile_bins(before, TEST_BINS)
+    effect, contributions = _effect(before, now, psi_bins)
+    z = smooth_components(count_in(before, test_bins), count_in(now, test_bins))
     statistic = float(z @ z)
     return DriftResult(
         method=METHOD,
-        n=current.n,
-        m=reference.n,
+        n=int(now.counts.sum()),
+        m=int(before.counts.sum()),
         psi=effect.psi,
         psi_floor=effect.psi_floor,
         psi_corrected=effect.psi_corrected,
@@ -91,10 +93,10 @@ def smooth_components(reference: IntArray, current: IntArray) -> FloatArray:
 
 
 def _effect(
-    reference: Counts, current: Counts, bins: NumericBins
+    reference: Sample, current: Sample, bins: NumericBins
 ) -> tuple[Distance, tuple[Contribution, ...]]:
     """The distance on merged bins, and each merged bin's part of it in the order of the values."""
-    r, c = bin_counts(reference, bins), bin_counts(current, bins)
+    r, c = count_in(reference, bins), count_in(current, bins)
     groups = adjacent_groups(r, c)
     starts = [group.start for group in groups]
     result = distance(np.add.reduceat(r, starts), np.add.reduceat(c, starts))
