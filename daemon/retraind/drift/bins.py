@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retraind.model import Counts
+from retraind.window.buckets import bucket_bounds, bucket_label
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -34,14 +35,23 @@ class NumericBins:
         return len(self.edges) + 1
 
     def labels(self) -> list[str]:
-        """A text for each bin, in bucket indices, such as `<= 3`, `4..9`, `>= 10`."""
+        """A text for each bin, in the value's unit: `up to 96.3`, `96.3 to 150`, `over 150`."""
         if not self.edges:
             return ["all"]
+        ends = [_end(edge) for edge in self.edges]
         inner = [
-            str(high) if high == low + 1 else f"{low + 1}..{high}"
-            for low, high in zip(self.edges, self.edges[1:], strict=False)
+            bucket_label(self.edges[i])
+            if self.edges[i] == self.edges[i - 1] + 1
+            else f"{ends[i - 1]} to {ends[i]}"
+            for i in range(1, len(ends))
         ]
-        return [f"<= {self.edges[0]}", *inner, f">= {self.edges[-1] + 1}"]
+        first = "below 0" if self.edges[0] == -1 else f"up to {ends[0]}"
+        return [first, *inner, f"over {ends[-1]}"]
+
+
+def _end(index: int) -> str:
+    """The upper end of a bucket; the one below zero ends, for a reader, at zero."""
+    return "0" if index == -1 else f"{bucket_bounds(index)[1]:.4g}"
 
 
 @dataclass(frozen=True, slots=True)

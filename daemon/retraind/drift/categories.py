@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from retraind.drift.bins import SMALLEST_EXPECTED, pooled_expectation
-from retraind.drift.distance import chi_square_p, distance
-from retraind.model import Contribution, Counts, DriftResult
+from retraind.drift.distance import chi_square_p, contributions, distance
+from retraind.model import Counts, DriftResult
 
 METHOD = "psi-chi2/½/v1"
 NAMED_CATEGORIES = 24
@@ -27,23 +27,13 @@ def compare_categories(reference: Counts, current: Counts) -> DriftResult:
     `__other__`, those it has not are `__new__`. A category that the reference has seen once counts,
     on the reference's side, as new: leaving out that one session it would be (Good and Turing's
     estimate of unseen mass). Otherwise every long tail would show new categories in each window.
-    Contributions are in falling order. Raises ValueError when a side has no sessions.
+    Raises ValueError when a side has no sessions.
     """
     table = _merged(_table(reference, current))
     r = np.asarray([row[0] for row in table.values()], dtype=np.int64)
     c = np.asarray([row[1] for row in table.values()], dtype=np.int64)
     effect = distance(r, c)
     degrees_of_freedom = effect.bins - 1
-    rows = zip(
-        table,
-        effect.reference_shares.tolist(),
-        effect.current_shares.tolist(),
-        effect.parts.tolist(),
-        strict=True,
-    )
-    contributions = sorted(
-        (Contribution(*row) for row in rows), key=lambda part: (-part.contribution, part.label)
-    )
     return DriftResult(
         method=METHOD,
         n=int(c.sum()),
@@ -58,7 +48,7 @@ def compare_categories(reference: Counts, current: Counts) -> DriftResult:
         statistic=effect.statistic,
         degrees_of_freedom=degrees_of_freedom,
         p_value=chi_square_p(effect.statistic, degrees_of_freedom),
-        contributions=tuple(contributions),
+        contributions=contributions(effect, table),
     )
 
 

@@ -10,12 +10,14 @@ noncentrality, hence the lower bound.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
 
 from retraind.drift.bins import FloatArray, IntArray
+from retraind.model import Contribution
 
 SMOOTHING = 0.5
 LOWER_CONFIDENCE = 0.95
@@ -75,6 +77,19 @@ def distance(reference: IntArray, current: IntArray) -> Distance:
         current_shares=q,
         parts=parts,
     )
+
+
+def contributions(result: Distance, labels: Iterable[str]) -> tuple[Contribution, ...]:
+    """The terms of PSI with the labels of their bins, largest first."""
+    rows = zip(
+        labels,
+        result.reference_shares.tolist(),
+        result.current_shares.tolist(),
+        result.parts.tolist(),
+        strict=True,
+    )
+    parts = [Contribution(*row) for row in rows]
+    return tuple(sorted(parts, key=lambda part: (-part.contribution, part.label)))
 
 
 def noncentrality_lower(statistic: float, degrees_of_freedom: int) -> float:

@@ -22,7 +22,7 @@ from retraind.drift.bins import (
     count_in,
     quantile_bins,
 )
-from retraind.drift.distance import Distance, chi_square_p, distance
+from retraind.drift.distance import Distance, chi_square_p, contributions, distance
 from retraind.model import Contribution, Counts, DriftResult
 
 METHOD = "psi10+smooth4/½/v1"
@@ -48,7 +48,7 @@ def compare_numbers(
     before, now = Sample.of(reference), Sample.of(current)
     psi_bins = psi_bins or quantile_bins(before, PSI_BINS)
     test_bins = test_bins or quantile_bins(before, TEST_BINS)
-    effect, contributions = _effect(before, now, psi_bins)
+    effect, parts = _effect(before, now, psi_bins)
     z = smooth_components(count_in(before, test_bins), count_in(now, test_bins))
     statistic = float(z @ z)
     return DriftResult(
@@ -65,7 +65,7 @@ def compare_numbers(
         statistic=statistic,
         degrees_of_freedom=len(z),
         p_value=chi_square_p(statistic, len(z)),
-        contributions=contributions,
+        contributions=parts,
         components=dict(zip(COMPONENTS, z.tolist(), strict=False)),
     )
 
@@ -95,17 +95,10 @@ def smooth_components(reference: IntArray, current: IntArray) -> FloatArray:
 def _effect(
     reference: Sample, current: Sample, bins: NumericBins
 ) -> tuple[Distance, tuple[Contribution, ...]]:
-    """The distance on merged bins, and each merged bin's part of it in the order of the values."""
+    """The distance on merged bins, and each merged bin's part of it."""
     r, c = count_in(reference, bins), count_in(current, bins)
     groups = adjacent_groups(r, c)
     starts = [group.start for group in groups]
     result = distance(np.add.reduceat(r, starts), np.add.reduceat(c, starts))
     edges = tuple(bins.edges[group.stop - 1] for group in groups[:-1])
-    rows = zip(
-        NumericBins(edges).labels(),
-        result.reference_shares.tolist(),
-        result.current_shares.tolist(),
-        result.parts.tolist(),
-        strict=True,
-    )
-    return result, tuple(Contribution(*row) for row in rows)
+    return result, contributions(result, NumericBins(edges).labels())

@@ -9,6 +9,7 @@ from scipy import stats
 from retraind.drift.bins import NumericBins, adjacent_groups, bin_counts, numeric_bins
 from retraind.drift.numbers import METHOD, compare_numbers, smooth_components
 from retraind.model import Counts
+from retraind.window.buckets import bucket
 
 
 def number(sample: object, missing: int = 0) -> Counts:
@@ -40,8 +41,19 @@ def test_decile_edges_and_counts_by_hand() -> None:
     assert bins.edges == (9, 19, 29, 39, 49, 59, 69, 79, 89)
     assert bin_counts(HUNDRED, bins).tolist() == [120] * 10
     assert bin_counts(BENT, bins).tolist() == [30, 35, 45, 50, 50, 55, 55, 60, 60, 60]
-    assert bins.labels()[:2] == ["<= 9", "10..19"]
-    assert bins.labels()[-1] == ">= 90"
+
+
+def test_labels_are_in_the_unit_of_the_value() -> None:
+    edges = bucket(np.array([0.0, 100.0, 2000.0])).tolist()
+    first, second, third, last = NumericBins(tuple(edges)).labels()
+    assert first == "up to 0"
+    assert second.startswith("0 to ")
+    assert last.startswith("over ")
+    low, high = (float(text) for text in third.split(" to "))
+    assert 100 <= low <= 100.6  # a bucket is half a per cent wide
+    assert 2000 <= high <= 2011
+    assert second.split(" to ")[1] == third.split(" to ")[0]
+    assert NumericBins(()).labels() == ["all"]
 
 
 def test_outer_bins_are_open() -> None:
@@ -62,7 +74,7 @@ def test_a_value_that_takes_several_quantiles_is_a_bin_of_its_own() -> None:
     assert len(bins) <= 10
     constant = numeric_bins(number([5] * 300), 10)
     assert constant == NumericBins((4, 5))
-    assert constant.labels() == ["<= 4", "5", ">= 6"]
+    assert numeric_bins(number([0] * 300), 10).labels() == ["below 0", "0", "over 0"]
 
 
 @pytest.mark.parametrize("moved_to", [3, 9])
@@ -94,7 +106,12 @@ def test_result_of_the_bent_sample() -> None:
     p, q = np.full(10, 120.5 / 1205), (bin_counts(BENT, numeric_bins(HUNDRED, 10)) + 0.5) / 505
     assert result.psi == pytest.approx(stats.entropy(p, q) + stats.entropy(q, p), rel=1e-9)
     assert sum(part.contribution for part in result.contributions) == pytest.approx(result.psi)
-    assert [part.label for part in result.contributions] == numeric_bins(HUNDRED, 10).labels()
+    lost = result.contributions[0]  # 30 of 500 where 60 were expected
+    assert lost.label == numeric_bins(HUNDRED, 10).labels()[0]
+    assert lost.reference_share == pytest.approx(120.5 / 1205)
+    assert lost.current_share == pytest.approx(30.5 / 505)
+    parts = [part.contribution for part in result.contributions]
+    assert parts == sorted(parts, reverse=True)
 
 
 @pytest.mark.parametrize("bins", [3, 5, 12, 20])
@@ -144,7 +161,7 @@ def test_given_bins_are_used() -> None:
     part = number(np.repeat(np.arange(50), 12))
     frozen = numeric_bins(HUNDRED, 10)
     result = compare_numbers(part, BENT, psi_bins=frozen)
-    assert [row.label for row in result.contributions] == frozen.labels()
+    assert {row.label for row in result.contributions} == set(frozen.labels())
 
 
 def test_no_values_is_an_error() -> None:
