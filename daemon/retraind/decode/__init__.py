@@ -9,5 +9,14 @@ from retraind.decode.columnar import (
     decode_logs,
     decode_traces,
 )
+from retraind.decode.otlp_json import logs_from_json, traces_from_json
 
-__all__ = ["DecodedItems", "DecodedLogs", "DecodedTraces", "decode_logs", "decode_traces"]
+__all__ = [
+    "DecodedItems",
+    "DecodedLogs",
+    "DecodedTraces",
+    "decode_logs",
+    "decode_traces",
+    "logs_from_json",
+    "traces_from_json",
+]

@@ -9,8 +9,8 @@ read.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 import ptars
@@ -30,8 +30,9 @@ Indices = np.ndarray[Any, np.dtype[np.int32]]
 class DecodedItems:
     """Spans or log records of several requests, flattened in the order they were sent.
 
-    `items` is a struct array, one entry a span or record; `request`, `resource` and `scope` give for
-    each its request (index into the decoded payloads) and its row in `resources` and `scopes`.
+    `items` is a struct array, one entry a span or record; `request`, `resource` and `scope` give
+    for each its request (index into the `requests` decoded payloads) and its row in `resources` and
+    `scopes`.
     """
 
     items: pa.StructArray
@@ -40,6 +41,19 @@ class DecodedItems:
     scope: Indices
     resources: pa.StructArray
     scopes: pa.StructArray
+    requests: int
+
+    def only(self, chosen: Any) -> Self:
+        """The items where the boolean array `chosen` is true."""
+        if chosen.all():
+            return self
+        return replace(
+            self,
+            items=self.items.filter(pa.array(chosen)),
+            request=self.request[chosen],
+            resource=self.resource[chosen],
+            scope=self.scope[chosen],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +78,7 @@ def decode_logs(payloads: Sequence[bytes]) -> DecodedLogs:
 
 def _decode(
     handler: Any, payloads: Sequence[bytes], scope_field: str, item_field: str
-) -> tuple[pa.StructArray, Indices, Indices, Indices, pa.StructArray, pa.StructArray]:
+) -> tuple[pa.StructArray, Indices, Indices, Indices, pa.StructArray, pa.StructArray, int]:
     try:
         batch = handler.list_to_record_batch(list(payloads))
     except ValueError as error:
@@ -85,6 +99,7 @@ def _decode(
         scope,
         per_resource.field("resource"),
         per_scope.field("scope"),
+        len(payloads),
     )
 
 

@@ -57,7 +57,7 @@ class Events(Nested):
         self.repaired += repaired
 
     def json(self) -> pa.StringArray:
-        """[{time, name, attributes, dropped_attributes_count}] of each span, NULL when it has none."""
+        """One JSON array of {time, name, attributes, …} a span, NULL when it has none."""
         if len(self.items) == 0:
             return pa.nulls(self.spans, pa.string())
         pieces = [
@@ -81,7 +81,7 @@ class Links(Nested):
         self.repaired += repaired
 
     def json(self) -> pa.StringArray:
-        """[{trace_id, span_id, trace_state, attributes, …}] of each span, NULL when it has none."""
+        """One JSON array of {trace_id, span_id, trace_state, …} a span, NULL when it has none."""
         if len(self.items) == 0:
             return pa.nulls(self.spans, pa.string())
         pieces = [

@@ -35,7 +35,7 @@ def array_json(raw: bytes) -> str:
 
 
 def kvlist_json(raw: bytes) -> str:
-    """An encoded KeyValueList as JSON text; of equal keys the last is kept. Raises NestedValueError."""
+    """An encoded KeyValueList as JSON text, the last of equal keys. Raises NestedValueError."""
     try:
         message = KeyValueList.FromString(raw)
     except (DecodeError, UnicodeDecodeError) as error:
@@ -77,12 +77,13 @@ def _json(value: AnyValue, depth: int) -> str:
         return "[" + ",".join(_json(item, depth + 1) for item in value.array_value.values) + "]"
     if kind == "kvlist_value":
         return _members(value.kvlist_value, depth + 1)
-    if kind == "string_value":
-        return _text(value.string_value)
-    if kind == "bool_value":
-        return "true" if value.bool_value else "false"
-    if kind == "int_value":
-        return str(value.int_value)
-    if kind == "double_value":
-        return number_json(value.double_value)
-    return bytes_json(value.bytes_value) if kind == "bytes_value" else "null"
+    return _SCALARS[kind](getattr(value, kind)) if kind in _SCALARS else "null"
+
+
+_SCALARS = {
+    "string_value": _text,
+    "bool_value": lambda value: "true" if value else "false",
+    "int_value": str,
+    "double_value": number_json,
+    "bytes_value": bytes_json,
+}

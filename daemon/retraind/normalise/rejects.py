@@ -1,4 +1,4 @@
-"""Spans that cannot be stored: why, and what they looked like."""
+"""Spans and log records that cannot be stored: why, and what they looked like."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ _DETAILS = (
 _INT64_MAX = np.uint64(2**63 - 1)
 ITEM_BYTES = 4096
 _TEXT_BYTES = 1024
+_SHOWN_ATTRIBUTES = 64
 
 
 def reasons(
@@ -82,19 +83,17 @@ def table(decoded: DecodedItems, verdict: Any) -> tuple[pa.Table, Indices]:
 
 
 def _item(span: dict[str, Any]) -> str:
-    """One rejected span as bounded text: JSON, cut at ITEM_BYTES."""
-    shown = {
-        "trace_id": span["trace_id"].hex(),
-        "span_id": span["span_id"].hex(),
-        "parent_span_id": span["parent_span_id"].hex(),
-        "name": span["name"],
-        "start_time_unix_nano": span["start_time_unix_nano"],
-        "end_time_unix_nano": span["end_time_unix_nano"],
-        "attributes": {
-            pair["key"].decode("utf-8", "replace"): _value(pair["value"])
-            for pair in span["attributes"][:64]
-        },
-        "attribute_count": len(span["attributes"]),
+    """One rejected item as bounded text: JSON, cut at ITEM_BYTES."""
+    pairs = span["attributes"]
+    shown: dict[str, Any] = {
+        name: value.hex() if isinstance(value, bytes) and name.endswith("_id") else value
+        for name, value in span.items()
+        if isinstance(value, bytes | int) and value
+    }
+    shown["attribute_count"] = len(pairs)
+    shown["attributes"] = {
+        pair["key"][:_TEXT_BYTES].decode("utf-8", "replace"): _value(pair["value"])
+        for pair in pairs[:_SHOWN_ATTRIBUTES]
     }
     return orjson.dumps(shown, default=_bytes)[:ITEM_BYTES].decode("utf-8", "ignore")
 

@@ -23,8 +23,8 @@ Choice = tuple[Source, Rows]
 class Resolved:
     """Columns of the owners of a set of attributes.
 
-    `exact` marks the attributes that a column shows unchanged: together with `source` (a JSON object
-    of column to key) they can be given back from the row, so they need not be kept elsewhere.
+    `exact` marks the attributes that a column shows unchanged. `source` (a JSON object of column to
+    key) says which, so they can be given back from the row and need not be kept elsewhere.
     """
 
     columns: dict[str, pa.Array]
@@ -139,7 +139,7 @@ def _by_distinct(
 def _distinct_ids(
     attributes: Attributes, column: Column, source: Source, rows: Rows, vocabulary: dict[Any, int]
 ) -> tuple[Rows, Mask]:
-    """For each owner the id of its mapped value in `vocabulary` (or -1), and whether it is unchanged."""
+    """For each owner the id of its value in `vocabulary` (or -1), and whether it is as sent."""
     ids = np.full(len(rows), -1, dtype=np.int32)
     same = np.zeros(len(rows), dtype=bool)
     owners = chosen(rows)
@@ -161,7 +161,7 @@ def _distinct_ids(
 
 
 def _canonical(column: Column, source: Source, kind: int, raw: Any) -> tuple[Any, bool]:
-    """The canonical value of one distinct value (None when it gives none) and whether it is the same."""
+    """The canonical form of one distinct value (None if it has none); is it the same?"""
     if column.type != "texts":
         if kind != STRING:
             return None, False
@@ -180,7 +180,7 @@ def _map(column: Column, source: Source, raw: str) -> str | None:
 
 
 def _texts(kind: int, raw: Any) -> tuple[list[str], bool]:
-    """A list of texts from an array value, a JSON list or a single text; and whether nothing is lost."""
+    """Texts from an array value, a JSON list or a single text; and whether nothing is lost."""
     if kind == ARRAY:
         values = nested.array_values(raw)
         texts = [v.string_value for v in values if v.WhichOneof("value") == "string_value"]

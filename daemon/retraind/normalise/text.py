@@ -55,7 +55,7 @@ def string_array(offsets: Offsets, data: Bytes, valid: Any = None) -> pa.StringA
 
 
 def to_text(array: pa.Array) -> tuple[pa.StringArray, int]:
-    """Binary values as text; invalid UTF-8 becomes U+FFFD. Returns the texts and how many were repaired."""
+    """Binary values as text, and how many held invalid UTF-8 (replaced by U+FFFD)."""
     try:
         return array.cast(pa.string()), 0
     except pa.ArrowInvalid:
@@ -77,7 +77,7 @@ def to_text(array: pa.Array) -> tuple[pa.StringArray, int]:
 
 
 def hex_text(array: pa.Array, *, null_if_zero: bool = False) -> pa.StringArray:
-    """Bytes as lower-case hex digits. With `null_if_zero`, empty and all-zero values become NULL."""
+    """Bytes as lower-case hex digits; with `null_if_zero`, empty and all-zero values are NULL."""
     offsets, data = parts(array)
     start, end = int(offsets[0]), int(offsets[-1])
     digits = _HEX[data[start:end]].view(np.uint8)
@@ -94,7 +94,7 @@ def all_zero(array: pa.Array) -> Any:
 
 
 def json_escape(array: pa.StringArray) -> pa.StringArray:
-    """The inside of a JSON string for each text: quotes, backslashes and control characters escaped."""
+    """Texts as the inside of JSON strings: quotes, backslashes, control characters escaped."""
     offsets, data = parts(array)
     start, end = int(offsets[0]), int(offsets[-1])
     window = data[start:end]

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from retraind.decode.columnar import DecodedItems, DecodedTraces, Indices, parents
+from retraind.decode.columnar import DecodedItems, DecodedTraces, Indices
 from retraind.normalise import evaluations, events, rejects, schema, text
 from retraind.normalise.attributes import Attributes, Mask
 from retraind.normalise.conventions import COLUMNS
@@ -46,29 +46,25 @@ def normalise_traces(decoded: DecodedTraces, *, attribute_limit: int) -> Normali
     verdict = rejects.reasons(
         decoded, attributes, happened, linked, shared.invalid, attribute_limit
     )
-    request = decoded.request
     rejected, rejected_request = rejects.nothing()
-    items, resource, scope = decoded.items, decoded.resource, decoded.scope
     if verdict is not None:
-        good = verdict == rejects.FINE
         rejected, rejected_request = rejects.table(decoded, verdict)
-        items = items.filter(pa.array(good))
-        request, resource, scope = request[good], resource[good], scope[good]
-        attributes = Attributes(items.field("attributes"))
-        happened = events.Events(items.field("events"))
-        linked = events.Links(items.field("links"))
+        decoded = decoded.only(verdict == rejects.FINE)
+        attributes = Attributes(decoded.items.field("attributes"))
+        happened = events.Events(decoded.items.field("events"))
+        linked = events.Links(decoded.items.field("links"))
     resolved = resolve(attributes, COLUMNS)
-    columns, repaired = _columns(items, shared, resource, scope, attributes, resolved)
+    columns, repaired = _columns(decoded, shared, attributes, resolved)
     columns["events"], columns["links"] = happened.json(), linked.json()
     spans = pa.Table.from_arrays(
         [columns[name] for name in schema.SPANS.names], schema=schema.SPANS
     )
-    results, result_span = evaluations.collect(spans, items, attributes, happened)
+    results, result_span = evaluations.collect(spans, decoded.items, attributes, happened)
     return NormalisedTraces(
         spans,
-        request,
+        decoded.request,
         results,
-        request[result_span],
+        decoded.request[result_span],
         rejected,
         rejected_request,
         repaired + shared.repaired + attributes.repaired + happened.repaired + linked.repaired,
@@ -125,16 +121,12 @@ def empty_to_null(texts: pa.StringArray) -> pa.StringArray:
 
 
 def _columns(
-    items: pa.StructArray,
-    shared: Shared,
-    resource: Indices,
-    scope: Indices,
-    attributes: Attributes,
-    resolved: Resolved,
+    decoded: DecodedTraces, shared: Shared, attributes: Attributes, resolved: Resolved
 ) -> tuple[dict[str, Any], int]:
     """All columns of `spans` but events and links; and how many texts were repaired."""
+    items = decoded.items
     columns: dict[str, Any] = dict(resolved.columns)
-    of_resource, of_scope = pa.array(resource), pa.array(scope)
+    of_resource, of_scope = pa.array(decoded.resource), pa.array(decoded.scope)
     for name, values in shared.columns.items():
         taken = values.take(of_resource)
         own = columns.get(name)

@@ -120,7 +120,7 @@ def _placeholders(attributes: Attributes) -> Mask | None:
 
 
 def _coerce(attributes: Attributes, column_type: ColumnType, places: Rows) -> pa.Array:
-    """Values of attributes that are not of the column's own kind; NULL where there is no sense in it."""
+    """Values of attributes of another kind than the column's; NULL where none makes sense."""
     index = pa.array(places)
     if column_type == "text":
         texts = attributes.json_values(places)
