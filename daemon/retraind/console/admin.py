@@ -1,0 +1,249 @@
+"""The admin HTTP app: metrics, health, API, status page.
+
+It is served twice: on DIR/retraind.sock, whose file mode says who may do everything, and over TCP,
+where only metrics, health, status and its page are open and the rest needs the admin token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+import pyarrow as pa
+from prometheus_client.exposition import choose_encoder
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from retraind.console.daemon import Daemon, PinReference
+from retraind.console.encode import dumps, plain, rows, status_json
+from retraind.console.openapi import document
+from retraind.console.page import render
+from retraind.errors import ConfigError, QueryError, RetraindError, StoreError
+from retraind.receive.auth import Tokens
+from retraind.telemetry import Telemetry
+
+ARROW = "application/vnd.apache.arrow.stream"
+JSON_BODY_BYTES = 2**20
+TABLE_BODY_BYTES = 256 * 2**20
+_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+_PAGE_HEADERS = _HEADERS | {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+}
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def admin_app(
+    daemon: Daemon, telemetry: Telemetry, *, tokens: Tokens | None, trusted: bool
+) -> Starlette:
+    """The app for one listener. `trusted` (the socket) asks for no token."""
+    routes = _Routes(daemon, telemetry)
+
+    def locked(handler: Handler) -> Handler:
+        async def guarded(request: Request) -> Response:
+            if not trusted:
+                _authorise(request, tokens)
+            return await handler(request)
+
+        return guarded
+
+    return Starlette(
+        routes=[
+            Route("/", routes.page),
+            Route("/metrics", routes.metrics),
+            Route("/-/healthy", routes.healthy),
+            Route("/-/ready", routes.ready),
+            Route("/-/reload", locked(routes.reload), methods=["POST"]),
+            Route("/api/v1/openapi.json", routes.openapi),
+            Route("/api/v1/status", routes.status),
+            Route("/api/v1/sql", locked(routes.sql), methods=["POST"]),
+            Route("/api/v1/references", locked(routes.references)),
+            Route("/api/v1/references", locked(routes.pin), methods=["POST"]),
+            Route("/api/v1/references/{id}", locked(routes.reference)),
+            Route("/api/v1/triggers", locked(routes.triggers)),
+            Route("/api/v1/webhooks", locked(routes.webhooks)),
+            Route("/api/v1/webhooks/retry", locked(routes.retry), methods=["POST"]),
+            Route("/api/v1/webhooks/test", locked(routes.test), methods=["POST"]),
+        ],
+        exception_handlers={HTTPException: _http_error, RetraindError: _error},
+    )
+
+
+def _authorise(request: Request, tokens: Tokens | None) -> None:
+    if tokens is None:
+        raise HTTPException(
+            403, "no admin token is configured: set admin.token_file, or use DIR/retraind.sock"
+        )
+    if not tokens.accepts(request.headers.get("authorization")):
+        raise HTTPException(
+            401, "send the admin token: Authorization: Bearer …", {"WWW-Authenticate": "Bearer"}
+        )
+
+
+class _Routes:
+    """One method a route. Daemon does the work; these translate it to HTTP."""
+
+    def __init__(self, daemon: Daemon, telemetry: Telemetry) -> None:
+        self._daemon = daemon
+        self._telemetry = telemetry
+
+    async def page(self, _: Request) -> Response:
+        status = status_json(await self._daemon.status(), list(self._daemon.readiness()))
+        return Response(render(status), 200, _PAGE_HEADERS, "text/html; charset=utf-8")
+
+    async def metrics(self, request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        body = await run_in_threadpool(encode, self._telemetry.registry)
+        return Response(body, headers={"Content-Type": content_type})
+
+    async def healthy(self, _: Request) -> Response:
+        return _json({"healthy": True})
+
+    async def ready(self, _: Request) -> Response:
+        reasons = list(self._daemon.readiness())
+        return _json({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+
+    async def reload(self, _: Request) -> Response:
+        await self._daemon.reload()
+        return _json({"reloaded": True})
+
+    async def openapi(self, _: Request) -> Response:
+        return _json(document())
+
+    async def status(self, _: Request) -> Response:
+        return _json(status_json(await self._daemon.status(), list(self._daemon.readiness())))
+
+    async def sql(self, request: Request) -> Response:
+        query = _text(await _object(request), "sql")
+        result = await self._daemon.sql(query)
+        if ARROW in request.headers.get("accept", ""):
+            body = await run_in_threadpool(_arrow_stream, result.table)
+            headers = _HEADERS | {"X-Truncated": str(result.truncated).lower()}
+            return Response(body, 200, headers, ARROW)
+        columns = [{"name": field.name, "type": str(field.type)} for field in result.table.schema]
+        found = await run_in_threadpool(rows, result.table)
+        return _json({"columns": columns, "rows": found, "truncated": result.truncated})
+
+    async def references(self, _: Request) -> Response:
+        return _json({"references": plain(list(await self._daemon.references()))})
+
+    async def reference(self, request: Request) -> Response:
+        found = await self._daemon.reference(request.path_params["id"])
+        if found is None:
+            raise HTTPException(404, f"there is no reference {request.path_params['id']}")
+        return _json(plain(found))
+
+    async def pin(self, request: Request) -> Response:
+        pinned = await self._daemon.pin_reference(await _pin_request(request))
+        return _json({"references": plain(list(pinned))})
+
+    async def triggers(self, request: Request) -> Response:
+        text = request.query_params.get("limit", "100")
+        if not text.isdecimal() or not 1 <= int(text) <= 1000:
+            raise HTTPException(400, "limit must be a whole number from 1 to 1000")
+        return _json({"triggers": plain(list(await self._daemon.triggers(int(text))))})
+
+    async def webhooks(self, _: Request) -> Response:
+        return _json({"deliveries": plain(list(await self._daemon.webhooks()))})
+
+    async def retry(self, request: Request) -> Response:
+        body = await _object(request)
+        trigger = _text(body, "trigger_id")
+        destination = _text(body, "destination") if "destination" in body else None
+        count = await self._daemon.retry_webhook(trigger, destination)
+        if count == 0:
+            raise HTTPException(404, f"there is no delivery of {trigger} to try again")
+        return _json({"scheduled": count})
+
+    async def test(self, request: Request) -> Response:
+        destination = _text(await _object(request), "destination")
+        try:
+            return _json(await self._daemon.test_webhook(destination))
+        except LookupError:
+            raise HTTPException(404, f"there is no destination {destination!r}") from None
+
+
+async def _pin_request(request: Request) -> PinReference:
+    """The selection is the query string; a body, if any, is an Arrow stream of reference rows."""
+    query = dict(request.query_params)
+    bounds: dict[str, int | None] = {}
+    for name in ("start_ns", "end_ns"):
+        text = query.pop(name, None)
+        if text is not None and not text.isdecimal():
+            raise HTTPException(400, f"{name} must be Unix nanoseconds")
+        bounds[name] = None if text is None else int(text)
+    known = ("monitor", "service_name", "environment", "model", "cohort", "source")
+    unknown = sorted(set(query) - set(known))
+    if unknown:
+        raise HTTPException(400, f"unknown parameter {unknown[0]}; known: {', '.join(known)}")
+    body = await _body(request, TABLE_BODY_BYTES)
+    table = await run_in_threadpool(_read_arrow, body) if body else None
+    return PinReference(**query, **bounds, table=table)  # type: ignore[arg-type]
+
+
+def _arrow_stream(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def _read_arrow(body: bytes) -> pa.Table:
+    try:
+        table = pa.ipc.open_stream(body).read_all()
+        table.validate(full=True)
+    except pa.ArrowException as error:
+        raise HTTPException(400, "the body is not an Arrow IPC stream") from error
+    return table
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise HTTPException(413, f"the body is larger than {limit} bytes")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def _object(request: Request) -> dict[str, Any]:
+    try:
+        value = orjson.loads(await _body(request, JSON_BODY_BYTES))
+    except orjson.JSONDecodeError as error:
+        raise HTTPException(400, "the body is not JSON") from error
+    if not isinstance(value, dict):
+        raise HTTPException(400, "the body must be a JSON object")
+    return value
+
+
+def _text(body: dict[str, Any], name: str) -> str:
+    value = body.get(name)
+    if not isinstance(value, str) or not value.strip():
+        raise HTTPException(400, f'the body needs "{name}", a text')
+    return value
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(dumps(value), status, _HEADERS, "application/json")
+
+
+async def _http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    response = _json({"error": error.detail}, error.status_code)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _error(_: Request, error: Exception) -> Response:
+    """What went wrong in the daemon: the caller's fault is 400, a passing fault 503."""
+    status = 503 if isinstance(error, StoreError) else 500
+    if isinstance(error, ConfigError | QueryError):
+        status = 400
+    return _json({"error": str(error)}, status)

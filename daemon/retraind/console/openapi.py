@@ -1,0 +1,89 @@
+"""The API described as OpenAPI 3.1, served at /api/v1/openapi.json."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from retraind import __version__
+from retraind.model import Json
+
+_ARROW = "application/vnd.apache.arrow.stream"
+
+
+def document() -> Json:
+    """The whole description."""
+    text = {"type": "string"}
+    retry = _body({"trigger_id": text, "destination": text}, ["trigger_id"])
+    selection = (
+        "monitor", "service_name", "environment", "model", "cohort", "source", "start_ns", "end_ns",
+    )  # fmt: skip
+    pin = {
+        "parameters": [_parameter(name, "query", required=False) for name in selection],
+        "requestBody": {
+            "description": "Reference rows, one a session, columns named like the features.",
+            "content": {_ARROW: {}},
+        },
+    }
+    query = _operation("Run a read-only query", _body({"sql": text}, ["sql"]), locked=True)
+    query["responses"]["200"]["content"][_ARROW] = {}
+    one = {"parameters": [_parameter("id", "path", required=True)]}
+    limit = {"parameters": [_parameter("limit", "query", required=False)]}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "retraind", "version": __version__},
+        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+        "paths": {
+            "/metrics": {"get": _operation("Prometheus metrics", media="text/plain")},
+            "/-/healthy": {"get": _operation("The process answers")},
+            "/-/ready": {"get": _operation("Whether data should be sent; 503 with reasons")},
+            "/-/reload": {"post": _operation("Read the configuration again", locked=True)},
+            "/api/v1/status": {"get": _operation("Ingest, series, windows, triggers, outbox")},
+            "/api/v1/sql": {"post": query},
+            "/api/v1/references": {
+                "get": _operation("List references", locked=True),
+                "post": _operation("Pin references", pin, locked=True),
+            },
+            "/api/v1/references/{id}": {"get": _operation("Show a reference", one, locked=True)},
+            "/api/v1/triggers": {"get": _operation("Newest triggers", limit, locked=True)},
+            "/api/v1/webhooks": {"get": _operation("List deliveries", locked=True)},
+            "/api/v1/webhooks/retry": {"post": _operation("Deliver again", retry, locked=True)},
+            "/api/v1/webhooks/test": {
+                "post": _operation(
+                    "Send a test event", _body({"destination": text}, ["destination"]), locked=True
+                )
+            },
+        },
+    }
+
+
+def _operation(
+    summary: str,
+    extra: Json | None = None,
+    *,
+    locked: bool = False,
+    media: str = "application/json",
+) -> Json:
+    operation: Json = {"summary": summary, **(extra or {})}
+    operation["responses"] = {
+        "200": {"description": "Done", "content": {media: {}}},
+        "default": {
+            "description": "What went wrong",
+            "content": {
+                "application/json": {
+                    "schema": {"type": "object", "properties": {"error": {"type": "string"}}}
+                }
+            },
+        },
+    }
+    if locked:
+        operation["security"] = [{"token": []}]
+    return operation
+
+
+def _body(properties: dict[str, Any], required: list[str]) -> Json:
+    schema = {"type": "object", "properties": properties, "required": required}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def _parameter(name: str, place: str, *, required: bool) -> Json:
+    return {"name": name, "in": place, "required": required, "schema": {"type": "string"}}

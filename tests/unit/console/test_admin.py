@@ -1,0 +1,337 @@
+"""The admin app over ASGI. `FakeDaemon` stands in for the composed daemon and only records calls;
+the app with the real one is tested in tests/acceptance."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from starlette.testclient import TestClient
+
+from retraind.console.admin import admin_app
+from retraind.console.daemon import (
+    Ingest,
+    OutboxStatus,
+    PinReference,
+    SeriesStatus,
+    Status,
+    TriggerStatus,
+    WindowStatus,
+)
+from retraind.errors import ConfigError, QueryError, StoreUnavailable
+from retraind.model import SeriesKey
+from retraind.receive.auth import Tokens
+from retraind.telemetry import Telemetry
+
+KEY = SeriesKey("default", "bot<script>alert(1)</script>", "prod", "model-a", "premium")
+T = 1_700_000_000_000_000_000  # 2023-11-14T22:13:20Z
+STATUS = Status(
+    version="0.1.0",
+    started_ns=T,
+    data="/srv/data",
+    ingest=Ingest(accepted_spans=12345, spans_per_second=17.25, last_commit_ns=T),
+    series=(SeriesStatus(KEY, (("input_tokens", "firing"), ("cost", "ok")), "pinned", T),),
+    windows=(WindowStatus(KEY, "input_tokens", T, 300, "retrain", 0.314159, 0.0001),),
+    triggers=(TriggerStatus("rt_1", "default", "bot", "prod", "model-a", "drift", T, T),),
+    outbox=(OutboxStatus("rt_1", "hook", "pending", 3, T, 500, "secret answer"),),
+)
+TABLE = pa.table(
+    {
+        "at": pa.array([T + 123_456_789, None], pa.timestamp("ns")),
+        "n": pa.array([2**60, 1], pa.int64()),
+        "total": pa.array([Decimal(7), Decimal("0.5")], pa.decimal128(20, 2)),
+        "x": pa.array([float("nan"), 0.25]),
+        "blob": pa.array([b"\x00\xff", None]),
+        "times": pa.array([[T + 1], []], pa.list_(pa.timestamp("ns"))),
+    }
+)
+
+
+@dataclass
+class Result:
+    table: pa.Table
+    truncated: bool = False
+
+
+class FakeDaemon:
+    """Records what it was asked; answers are set by the test."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+        self.calls: list[Any] = []
+        self.error: Exception | None = None
+
+    def _call(self, *call: Any) -> None:
+        self.calls.append(call)
+        if self.error is not None:
+            raise self.error
+
+    def readiness(self) -> Sequence[str]:
+        return self.reasons
+
+    async def status(self) -> Status:
+        return STATUS
+
+    async def sql(self, query: str) -> Result:
+        self._call("sql", query)
+        return Result(TABLE, truncated=True)
+
+    async def reload(self) -> None:
+        self._call("reload")
+
+    async def references(self) -> list[dict[str, Any]]:
+        return [{"id": "ref_1"}]
+
+    async def reference(self, reference_id: str) -> dict[str, Any] | None:
+        return {"id": reference_id} if reference_id == "ref_1" else None
+
+    async def pin_reference(self, request: PinReference) -> list[dict[str, Any]]:
+        self._call("pin", request)
+        return [{"id": "ref_2"}]
+
+    async def webhooks(self) -> Sequence[OutboxStatus]:
+        return STATUS.outbox
+
+    async def retry_webhook(self, trigger_id: str, destination: str | None) -> int:
+        self._call("retry", trigger_id, destination)
+        return 1 if trigger_id == "rt_1" else 0
+
+    async def test_webhook(self, destination: str) -> dict[str, Any]:
+        self._call("test", destination)
+        if destination != "hook":
+            raise LookupError(destination)
+        return {"status": 204, "error": None, "seconds": 0.1}
+
+    async def triggers(self, limit: int) -> list[dict[str, Any]]:
+        self._call("triggers", limit)
+        return [{"id": "rt_1"}]
+
+
+@pytest.fixture
+def daemon() -> FakeDaemon:
+    return FakeDaemon()
+
+
+@pytest.fixture
+def socket(daemon: FakeDaemon) -> TestClient:
+    return TestClient(admin_app(daemon, Telemetry(), tokens=None, trusted=True))
+
+
+@pytest.fixture
+def tcp(daemon: FakeDaemon, tmp_path: Path) -> TestClient:
+    (tmp_path / "token").write_text("s3cret\n")
+    tokens = Tokens(tmp_path / "token")
+    return TestClient(admin_app(daemon, Telemetry(), tokens=tokens, trusted=False))
+
+
+LOCKED = [
+    ("POST", "/-/reload"),
+    ("POST", "/api/v1/sql"),
+    ("GET", "/api/v1/references"),
+    ("POST", "/api/v1/references"),
+    ("GET", "/api/v1/references/ref_1"),
+    ("GET", "/api/v1/triggers"),
+    ("GET", "/api/v1/webhooks"),
+    ("POST", "/api/v1/webhooks/retry"),
+    ("POST", "/api/v1/webhooks/test"),
+]
+OPEN = ["/", "/metrics", "/-/healthy", "/-/ready", "/api/v1/status", "/api/v1/openapi.json"]
+
+
+@pytest.mark.parametrize(("method", "path"), LOCKED)
+@pytest.mark.parametrize("header", [None, "Bearer wrong", "Basic s3cret", "Bearer ", "s3cret"])
+def test_over_tcp_the_rest_needs_the_token(
+    tcp: TestClient, daemon: FakeDaemon, method: str, path: str, header: str | None
+) -> None:
+    headers = {} if header is None else {"authorization": header}
+    answer = tcp.request(method, path, headers=headers, content=b"{}")
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert "error" in answer.json()
+    assert daemon.calls == []
+
+
+@pytest.mark.parametrize(("method", "path"), LOCKED)
+def test_without_a_configured_token_tcp_can_change_nothing(
+    daemon: FakeDaemon, method: str, path: str
+) -> None:
+    client = TestClient(admin_app(daemon, Telemetry(), tokens=None, trusted=False))
+    answer = client.request(method, path, headers={"authorization": "Bearer "})
+    assert answer.status_code == 403
+    assert "admin.token_file" in answer.json()["error"]
+    assert daemon.calls == []
+
+
+@pytest.mark.parametrize("path", OPEN)
+def test_what_is_open_needs_no_token(tcp: TestClient, path: str) -> None:
+    assert tcp.get(path).status_code == 200
+
+
+def test_the_token_opens_the_rest(tcp: TestClient, daemon: FakeDaemon) -> None:
+    answer = tcp.post("/-/reload", headers={"authorization": "Bearer s3cret"})
+    assert (answer.status_code, answer.json()) == (200, {"reloaded": True})
+    assert daemon.calls == [("reload",)]
+
+
+def test_metrics_speak_what_prometheus_asks_for(socket: TestClient) -> None:
+    plain = socket.get("/metrics")
+    assert plain.headers["content-type"].startswith("text/plain; version=0.0.4")
+    accept = {"accept": "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"}
+    answer = socket.get("/metrics", headers=accept)
+    assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert answer.text.endswith("# EOF\n")
+    names = {family.name for family in text_string_to_metric_families(answer.text)}
+    assert "retraind_commits" in names
+
+
+def test_not_ready_says_why(socket: TestClient, daemon: FakeDaemon) -> None:
+    assert socket.get("/-/ready").json() == {"ready": True, "reasons": []}
+    daemon.reasons = ["disk low: 3 MiB free"]
+    answer = socket.get("/-/ready")
+    assert answer.status_code == 503
+    assert answer.json() == {"ready": False, "reasons": ["disk low: 3 MiB free"]}
+    assert socket.get("/-/healthy").status_code == 200
+    assert "disk low: 3 MiB free" in socket.get("/").text
+
+
+def test_a_bad_configuration_is_reported_on_reload(socket: TestClient, daemon: FakeDaemon) -> None:
+    daemon.error = ConfigError("retraind.yaml:1:1: tick: wrong")
+    answer = socket.post("/-/reload")
+    assert answer.status_code == 400
+    assert answer.json() == {"error": "retraind.yaml:1:1: tick: wrong"}
+
+
+def test_sql_as_json(socket: TestClient, daemon: FakeDaemon) -> None:
+    answer = socket.post("/api/v1/sql", json={"sql": "select 1"})
+    assert daemon.calls == [("sql", "select 1")]
+    body = answer.json()
+    assert body["truncated"] is True
+    assert [column["name"] for column in body["columns"]] == TABLE.column_names
+    assert body["rows"] == [
+        {
+            "at": "2023-11-14T22:13:20.123456789Z", "n": 2**60, "total": 7, "x": None,
+            "blob": "00ff", "times": ["2023-11-14T22:13:20"],
+        },
+        {"at": None, "n": 1, "total": 0.5, "x": 0.25, "blob": None, "times": []},
+    ]  # fmt: skip
+
+
+def test_sql_as_arrow(socket: TestClient) -> None:
+    accept = {"accept": "application/vnd.apache.arrow.stream"}
+    answer = socket.post("/api/v1/sql", json={"sql": "select 1"}, headers=accept)
+    assert answer.headers["content-type"] == "application/vnd.apache.arrow.stream"
+    assert answer.headers["x-truncated"] == "true"
+    assert pa.ipc.open_stream(answer.content).read_all().schema == TABLE.schema
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(QueryError("not allowed"), 400), (StoreUnavailable("disk full"), 503)],
+)
+def test_failed_queries(
+    socket: TestClient, daemon: FakeDaemon, error: Exception, status: int
+) -> None:
+    daemon.error = error
+    answer = socket.post("/api/v1/sql", json={"sql": "select 1"})
+    assert (answer.status_code, answer.json()) == (status, {"error": str(error)})
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "status"),
+    [
+        ("/api/v1/sql", b"", 400),
+        ("/api/v1/sql", b"[1]", 400),
+        ("/api/v1/sql", b'{"sql": 5}', 400),
+        ("/api/v1/sql", b'{"sql": "' + b"x" * 2**20 + b'"}', 413),
+        ("/api/v1/webhooks/retry", b"{}", 400),
+        ("/api/v1/webhooks/retry", b'{"trigger_id": "none"}', 404),
+        ("/api/v1/webhooks/test", b'{"destination": "none"}', 404),
+        ("/api/v1/references", b"not arrow", 400),
+        ("/api/v1/references?bogus=1", b"", 400),
+        ("/api/v1/references?start_ns=x", b"", 400),
+        ("/nowhere", b"", 404),
+        ("/-/healthy", b"", 405),
+    ],
+)
+def test_bad_requests_are_json_errors(
+    socket: TestClient, path: str, content: bytes, status: int
+) -> None:
+    answer = socket.post(path, content=content)
+    assert answer.status_code == status
+    assert list(answer.json()) == ["error"]
+
+
+def test_references(socket: TestClient, daemon: FakeDaemon) -> None:
+    assert socket.get("/api/v1/references").json() == {"references": [{"id": "ref_1"}]}
+    assert socket.get("/api/v1/references/ref_1").json() == {"id": "ref_1"}
+    assert socket.get("/api/v1/references/x").status_code == 404
+    answer = socket.post("/api/v1/references?monitor=m&model=a&start_ns=5")
+    assert answer.json() == {"references": [{"id": "ref_2"}]}
+    assert daemon.calls == [("pin", PinReference(monitor="m", model="a", start_ns=5))]
+
+
+def test_a_reference_is_pinned_from_rows(socket: TestClient, daemon: FakeDaemon) -> None:
+    table = pa.table({"input_tokens": [1, 2, 3]})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    answer = socket.post(
+        "/api/v1/references?source=train.jsonl", content=sink.getvalue().to_pybytes()
+    )
+    assert answer.status_code == 200
+    ((_, request),) = daemon.calls
+    assert request.table == table
+    assert request.source == "train.jsonl"
+
+
+def test_webhooks_and_triggers(socket: TestClient, daemon: FakeDaemon) -> None:
+    (row,) = socket.get("/api/v1/webhooks").json()["deliveries"]
+    assert row["next_attempt_at"] == "2023-11-14T22:13:20.000Z"
+    assert row["last_error"] == "secret answer"
+    retry = {"trigger_id": "rt_1", "destination": "hook"}
+    assert socket.post("/api/v1/webhooks/retry", json=retry).json() == {"scheduled": 1}
+    test = socket.post("/api/v1/webhooks/test", json={"destination": "hook"})
+    assert test.json()["status"] == 204
+    assert socket.get("/api/v1/triggers?limit=5").json() == {"triggers": [{"id": "rt_1"}]}
+    assert socket.get("/api/v1/triggers?limit=0").status_code == 400
+    assert daemon.calls == [("retry", "rt_1", "hook"), ("test", "hook"), ("triggers", 5)]
+
+
+def test_status_is_plain_json_without_what_receivers_answered(socket: TestClient) -> None:
+    answer = socket.get("/api/v1/status")
+    body = answer.json()
+    assert body["ready"] is True
+    assert body["started_at"] == "2023-11-14T22:13:20.000Z"
+    assert body["series"][0]["states"] == {"input_tokens": "firing", "cost": "ok"}
+    assert body["series"][0]["series"]["cohort"] == "premium"
+    assert "secret answer" not in answer.text
+
+
+def test_the_page_escapes_and_shows_everything(socket: TestClient) -> None:
+    answer = socket.get("/")
+    page = answer.text
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "<script" not in page
+    assert "bot&lt;script&gt;" in page
+    for text in ("ready", "12,345", "17.25", "firing", "0.3142", "rt_1", "hook", "drift"):
+        assert text in page
+    assert "secret answer" not in page
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+def test_the_description_names_every_route(socket: TestClient) -> None:
+    described = socket.get("/api/v1/openapi.json").json()
+    paths = described["paths"]
+    for method, path in LOCKED:
+        operation = paths[path.replace("ref_1", "{id}")][method.lower()]
+        assert operation["security"] == [{"token": []}]
+    for path in OPEN[1:-1]:
+        assert "security" not in paths[path]["get"]
+    json.dumps(described)
