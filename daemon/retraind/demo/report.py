@@ -54,6 +54,13 @@ where w.window_start >= timestamp '{begin}' and w.kind = 'rate' and w.rate is no
 group by s.model, s.cohort, w.feature, w.baseline_rate order by w.feature, s.model, s.cohort"""
 
 
+_EXAMPLES = (
+    "select * from windows order by window_end desc limit 20",
+    "select name, count(*), avg(score) from evaluations group by name",
+    "select attributes from spans where operation = 'chat' limit 3",
+)
+
+
 def introduce(console: Console, scenario: Scenario, config_file: Path, config: str) -> None:
     """What is about to happen, and with which configuration."""
     console.print(Rule("retraind demo"))
@@ -113,13 +120,9 @@ def next_steps(console: Console, daemon: Daemon, config_file: Path, *, kept: boo
         console.print("The folder is removed now. `retraind demo --data demo-data` keeps it; then:")
     data = daemon.data if kept else Path("demo-data")
     config = config_file if kept else data / "demo.yaml"
-    commands = (
-        f'retraind sql --data {data} "from windows order by window_end desc limit 20"',
-        f'retraind sql --data {data} "describe spans"',
-        f"retraind serve --config {config} --data {data}",
-        f"curl {daemon.admin_url}/metrics",
-    )
-    for command in commands:
+    sql = [f'retraind sql --data {data} "{statement}"' for statement in _EXAMPLES]
+    serve = f"retraind serve --config {config} --data {data}"
+    for command in (*sql, serve, f"curl {daemon.admin_url}/metrics"):
         console.print("  " + command, soft_wrap=True, markup=False)
 
 
