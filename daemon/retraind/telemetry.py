@@ -156,8 +156,8 @@ class Telemetry:
         self.late_panes = self._counter(
             "late_panes_total", "Panes rebuilt because spans arrived after they had closed."
         )
-        self.frozen_late_spans = self._counter(
-            "late_spans_dropped_total", "Stored spans too late (over 24 h) to change a pane."
+        self.frozen_late_panes = self._counter(
+            "late_panes_frozen_total", "Panes left as they were because spans came over 24 h late."
         )
         self.evaluations = self._counter("window_evaluations_total", "Decision windows evaluated.")
         self.evaluation_duration = self._histogram(
@@ -177,6 +177,11 @@ class Telemetry:
         self.triggers = self._counter(
             "triggers_total", "Retrain triggers by leading reason.", "monitor", "reason"
         )
+
+        self.suppressed_triggers = self._counter(
+            "suppressed_triggers_total", "Triggers not sent because of the cooldown.",
+            "monitor", "reason",
+        )  # fmt: skip
 
     def _webhook(self) -> None:
         self.webhook_deliveries = self._counter(

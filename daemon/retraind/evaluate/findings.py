@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from retraind.config.settings import Detector, EvalSettings, WindowSettings
 from retraind.drift.bands import verdict
@@ -13,12 +13,12 @@ from retraind.drift.family import select
 from retraind.model import Counts, DriftResult, FeatureKind, RateResult, SeriesKey
 from retraind.policy.alarms import AlarmKind, Finding, Verdict
 from retraind.rates.failrate import evaluate
+from retraind.window.counts import is_high_cardinality
 
 TOP_CONTRIBUTIONS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class FeatureKey:
+class FeatureKey(NamedTuple):
     """A watched feature of a series; version is set for scores and rates."""
 
     feature: str
@@ -82,7 +82,7 @@ def examine(
 ) -> list[Outcome]:
     """Test every feature of a window on its own; `decide_family` completes drift outcomes."""
     outcomes = []
-    for key, counts in sorted(window.counts.items(), key=lambda item: _order(item[0])):
+    for key, counts in sorted(window.counts.items()):
         if key.kind == "rate":
             memory = detectors.get(key, ())
             outcomes.append(_examine_rate(window, key, counts, sensitivity, memory, log_threshold))
@@ -107,10 +107,6 @@ def decide_family(outcomes: list[Outcome], detector: Detector) -> None:
         )
 
 
-def _order(key: FeatureKey) -> tuple[str, str, str]:
-    return (key.feature, key.version, key.kind)
-
-
 def _examine_drift(
     window: SeriesWindow, key: FeatureKey, counts: Counts, sensitivity: Sensitivity
 ) -> Outcome:
@@ -118,7 +114,7 @@ def _examine_drift(
         return Outcome(window, key, counts, "context")
     if not window.ready or counts.n < sensitivity.window.min_sessions_at_max_length:
         return Outcome(window, key, counts, "no_data")
-    if key.kind == "category" and len(counts.values) > sensitivity.categories:
+    if is_high_cardinality(counts, sensitivity.categories):
         return Outcome(window, key, counts, "high_cardinality")
     reference = window.reference.get(key)
     if reference is None or reference.n == 0:

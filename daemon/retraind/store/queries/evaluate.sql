@@ -49,15 +49,21 @@ from state.watermarks
 delete from state.watermarks
 where service_name = $service_name and environment = $environment
 
+-- name: move_closed
+-- Panes of a source are built up to here.
+update state.watermarks set closed_through = make_timestamp_ns($closed)
+where service_name = $service_name and environment = $environment
+
 -- name: read_series
 -- Every known series.
 select id, monitor, service_name, environment, model, cohort,
        epoch_ns(first_pane) as first_ns, epoch_ns(window_start) as window_ns
 from state.series
 
--- name: move_window
--- The next decision window of a series begins here.
-update state.series set window_start = make_timestamp_ns($start) where id = $id
+-- name: move_windows
+-- The next decision window of these series begins here.
+update state.series set window_start = make_timestamp_ns($start)
+where id in (select unnest($series))
 
 -- name: delete_panes
 -- The panes of one source in an hour range, before they are written again.
@@ -69,7 +75,7 @@ where pane_start >= make_timestamp_ns($first) and pane_start < make_timestamp_ns
 
 -- name: read_panes
 -- Panes of some series in an hour range.
-select series_id, epoch_ns(pane_start) as pane_ns, feature, version, kind, sessions, missing,
+select series_id, epoch_ns(pane_start) as pane_start_ns, feature, version, kind, sessions, missing,
        buckets, categories, counts, total, total_squares, results, failures
 from state.panes
 where series_id in (select unnest($series))
@@ -111,7 +117,7 @@ order by r.created_at desc, r.id
 select feature, version, kind, hour_of_week, missing, buckets, categories, counts, total,
        total_squares, results, failures
 from state.reference_counts
-where reference_id = $id
+where reference_id = $id and series_id = $series_id
 order by feature, version, hour_of_week
 
 -- name: retire_references
@@ -124,17 +130,16 @@ delete from state."references" where id = $id and series_id = $series_id
 
 -- name: delete_reference_counts
 -- See delete_reference.
-delete from state.reference_counts where reference_id = $id
+delete from state.reference_counts where reference_id = $id and series_id = $series_id
 
 -- name: read_alarms
 -- State machines of all watched features.
 select series_id, feature, version, kind, state, epoch_ns(since) as since_ns, memory, detector
 from state.alarms
 
--- name: delete_alarm
--- Before an alarm is written again.
-delete from state.alarms
-where series_id = $series_id and feature = $feature and version = $version and kind = $kind
+-- name: delete_alarms
+-- Before the alarms of these series are written again.
+delete from state.alarms where series_id in (select unnest($series))
 
 -- name: read_policies
 -- Memory of all policies.
@@ -151,12 +156,14 @@ where monitor = $monitor and service_name = $service_name and environment = $env
 update state.episodes set closed_at = make_timestamp_ns($closed), status = 'closed' where id = $id
 
 -- name: join_episode
--- Further alarms joined an open episode.
-update state.episodes set reasons = $reasons where id = $id
+-- Further alarms joined an open episode: both are JSON arrays.
+update state.episodes
+set children = to_json(list_concat(from_json(children, '["VARCHAR"]'), from_json($children, '["VARCHAR"]')))
+where id = $id
 
 -- name: last_windows
 -- The newest result of every feature, for metrics after a restart.
-select * from state.windows
+select *, epoch_ns(window_end) as end_ns from state.windows
 qualify row_number() over (
   partition by series_id, feature, version, kind order by window_end desc) = 1
 

@@ -79,6 +79,7 @@ COMMENT ON TABLE "references" IS 'What windows are compared with. The id hashes 
 
 CREATE TABLE reference_counts (
   reference_id  VARCHAR NOT NULL,
+  series_id     VARCHAR NOT NULL,
   feature       VARCHAR NOT NULL,
   version       VARCHAR NOT NULL,
   kind          VARCHAR NOT NULL,
@@ -164,9 +165,9 @@ CREATE TABLE episodes (
   opened_at    TIMESTAMP NOT NULL,
   closed_at    TIMESTAMP,
   status       VARCHAR NOT NULL,
-  reasons      VARCHAR NOT NULL
+  children     VARCHAR NOT NULL
 );
-COMMENT ON TABLE episodes IS 'One per continuous alarm of a model, in event time; children and reasons as JSON.';
+COMMENT ON TABLE episodes IS 'One per continuous alarm of a model, in event time; children (its alarms) as a JSON array.';
 
 CREATE TABLE triggers (
   id           VARCHAR NOT NULL,

@@ -1,0 +1,151 @@
+"""What the policies decide, as rows of the same transaction: episodes, triggers, the outbox."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import structlog
+
+from retraind.config.settings import Config
+from retraind.evaluate.memory import Memory
+from retraind.evaluate.tables import rows_table, timestamp
+from retraind.evaluate.trigger import trigger_of
+from retraind.model import SeriesKey
+from retraind.policy import decide
+from retraind.policy.decide import Child, Decision, PolicyKey, PolicyMemory
+from retraind.store.state import Transaction
+from retraind.telemetry import Telemetry
+from retraind.webhook.event import build_event
+from retraind.webhook.outbox import outbox_rows
+
+log = structlog.get_logger(__name__)
+
+
+class Decider:
+    """Steps the policies whose series had windows, and writes what they decide."""
+
+    def __init__(self, config: Config, telemetry: Telemetry) -> None:
+        self._policies = {monitor.name: monitor.policy for monitor in config.monitors}
+        self._detectors = {monitor.name: monitor.detector for monitor in config.monitors}
+        self._destinations = config.destinations
+        self._telemetry = telemetry
+
+    def decide(
+        self,
+        tx: Transaction,
+        memory: Memory,
+        policies: Collection[PolicyKey],
+        end_ns: int,
+        now_ns: int,
+    ) -> None:
+        """Decide at `end_ns` (event time) for these policies. Rows carry the wall time `now_ns`."""
+        children = _children(memory, policies)
+        for key in sorted(policies):
+            before = memory.policies.get(key, PolicyMemory())
+            own = children[key]
+            after, decisions = decide.decide(
+                key, before, own, end_ns, self._policies[key.monitor],
+                has_evaluations=any(child.kind == "eval_fail_rate" for child in own),
+            )  # fmt: skip
+            if after != before:
+                memory.policies[key] = after
+                _write_policy(tx, key, after)
+            for decision in decisions:
+                self._write(tx, key, decision, own, now_ns)
+
+    def announce_reference(self, series: SeriesKey, reference_id: str, sessions: int) -> None:
+        """The first reference pins itself loudly: everything later is held against it."""
+        log.warning(
+            "reference pinned itself", monitor=series.monitor, service=series.service_name,
+            environment=series.environment, model=series.model, cohort=series.cohort,
+            reference=reference_id, sessions=sessions,
+        )  # fmt: skip
+
+    def _write(
+        self,
+        tx: Transaction,
+        key: PolicyKey,
+        decision: Decision,
+        children: list[Child],
+        now_ns: int,
+    ) -> None:
+        log.info(
+            "decided", decision=decision.kind, monitor=key.monitor, service=key.service_name,
+            environment=key.environment, model=key.model, episode=decision.episode_id,
+            trigger=decision.trigger_id, reasons=list(decision.reasons), detail=decision.detail,
+        )  # fmt: skip
+        if decision.kind == "open_episode":
+            tx.append("episodes", rows_table([_episode_row(key, decision)]))
+        elif decision.kind == "join":
+            tx.run("join_episode", id=decision.episode_id, children=json.dumps(decision.children))
+        elif decision.kind == "close_episode":
+            tx.run("close_episode", id=decision.episode_id, closed=decision.at_ns)
+        elif decision.kind == "suppressed":
+            self._telemetry.suppressed_triggers.labels(key.monitor, decision.reasons[0]).inc()
+        elif decision.kind == "trigger":
+            self._write_trigger(tx, key, decision, children, now_ns)
+
+    def _write_trigger(
+        self,
+        tx: Transaction,
+        key: PolicyKey,
+        decision: Decision,
+        children: list[Child],
+        now_ns: int,
+    ) -> None:
+        trigger = trigger_of(key, decision, children, self._detectors[key.monitor])
+        longest = max((d.expire_after for d in self._destinations), default=86400.0)
+        expires_ns = now_ns + int(longest * 1e9)
+        body = build_event(
+            trigger, created_at_ns=now_ns, expires_at_ns=expires_ns,
+            source=f"/retraind/{key.environment or 'default'}/{key.service_name}",
+        )  # fmt: skip
+        row = {
+            "id": decision.trigger_id,
+            "episode_id": decision.episode_id or None,
+            "monitor": key.monitor,
+            "service_name": key.service_name,
+            "environment": key.environment,
+            "model": key.model,
+            "reason": decision.reasons[0],
+            "decided_for": timestamp(decision.at_ns),
+            "created_at": timestamp(now_ns),
+            "event": body.decode(),
+        }
+        tx.append("triggers", rows_table([row]))
+        if self._destinations:
+            tx.append("outbox", outbox_rows(decision.trigger_id, body, self._destinations, now_ns))
+        self._telemetry.triggers.labels(key.monitor, decision.reasons[0]).inc()
+
+
+def _children(memory: Memory, policies: Collection[PolicyKey]) -> Mapping[PolicyKey, list[Child]]:
+    """Every alarm of the policies, silent ones too, in a stable order."""
+    children: dict[PolicyKey, list[Child]] = {key: [] for key in policies}
+    for series in memory.series.values():
+        own = children.get(series.policy)
+        if own is None:
+            continue
+        for key, alarm in memory.alarms.get(series.id, {}).items():
+            kind: Any = "eval_fail_rate" if key.kind == "rate" else "drift"
+            own.append(Child(series.key, key.feature, key.version, kind, alarm.memory))
+    for own in children.values():
+        own.sort(key=lambda child: child.id)
+    return children
+
+
+def _write_policy(tx: Transaction, key: PolicyKey, memory: PolicyMemory) -> None:
+    tx.run("delete_policy", **key._asdict())
+    tx.append("policies", rows_table([{**key._asdict(), "memory": decide.to_json(memory)}]))
+
+
+def _episode_row(key: PolicyKey, decision: Decision) -> dict[str, Any]:
+    return {
+        "id": decision.episode_id,
+        **key._asdict(),
+        "opened_at": timestamp(decision.at_ns),
+        "closed_at": None,
+        "status": "open",
+        "children": json.dumps(decision.children),
+    }

@@ -1,0 +1,120 @@
+"""What the evaluation knows between two ticks: an image of the small tables of the state file.
+
+It is changed together with the rows of a transaction. When a transaction fails the image is thrown
+away and read again, so that memory never runs ahead of what is durable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from retraind.evaluate.findings import FeatureKey
+from retraind.model import SeriesKey
+from retraind.policy import alarms, decide
+from retraind.policy.alarms import AlarmMemory
+from retraind.policy.decide import PolicyKey, PolicyMemory
+from retraind.store.state import State
+from retraind.window.reference import Reference, reference_from_rows
+from retraind.window.watermark import SourceClock
+
+
+class Source(NamedTuple):
+    """Spans of one service in one environment share a clock."""
+
+    service_name: str
+    environment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A series, and where its next decision window begins."""
+
+    id: str
+    key: SeriesKey
+    first_ns: int
+    window_ns: int
+
+    @property
+    def source(self) -> Source:
+        return Source(self.key.service_name, self.key.environment)
+
+    @property
+    def policy(self) -> PolicyKey:
+        key = self.key
+        return PolicyKey(key.monitor, key.service_name, key.environment, key.model)
+
+
+@dataclass(slots=True)
+class SourceState:
+    """A source's clock, and the end of its last closed pane."""
+
+    clock: SourceClock
+    closed_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A watched feature's state machine, and its e-detector for rates."""
+
+    memory: AlarmMemory
+    detector: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveReference:
+    """The reference that windows of a series are compared with."""
+
+    reference: Reference
+    source: str
+    created_ns: int
+    sessions: int
+
+
+@dataclass(slots=True)
+class Memory:
+    """Everything that the tick reads or changes. References and alarms are by series id."""
+
+    through_seq: int = 0
+    sources: dict[Source, SourceState] = field(default_factory=dict)
+    series: dict[str, Series] = field(default_factory=dict)
+    references: dict[str, ActiveReference] = field(default_factory=dict)
+    alarms: dict[str, dict[FeatureKey, Alarm]] = field(default_factory=dict)
+    policies: dict[PolicyKey, PolicyMemory] = field(default_factory=dict)
+
+    def known_keys(self) -> set[SeriesKey]:
+        return {series.key for series in self.series.values()}
+
+
+def load(state: State) -> Memory:
+    """Read the image. Raises StoreUnavailable or StoreFatal."""
+    memory = Memory()
+    memory.through_seq = state.read("read_progress").column("through_seq")[0].as_py()
+    for row in state.read("read_watermarks").to_pylist():
+        clock = SourceClock(
+            row["max_event_ns"], row["last_arrival_ns"], tuple(row["lateness_counts"])
+        )
+        source = Source(row["service_name"], row["environment"])
+        memory.sources[source] = SourceState(clock, row["closed_ns"])
+    for row in state.read("read_series").to_pylist():
+        key = SeriesKey(
+            row["monitor"], row["service_name"], row["environment"], row["model"], row["cohort"]
+        )
+        memory.series[row["id"]] = Series(row["id"], key, row["first_ns"], row["window_ns"])
+    for row in state.read("read_references").to_pylist():
+        memory.references[row["series_id"]] = _reference(state, row)
+    for row in state.read("read_alarms").to_pylist():
+        feature = FeatureKey(row["feature"], row["version"], row["kind"])
+        alarm = Alarm(alarms.from_json(row["memory"]), tuple(row["detector"] or ()))
+        memory.alarms.setdefault(row["series_id"], {})[feature] = alarm
+    for row in state.read("read_policies").to_pylist():
+        policy = PolicyKey(row["monitor"], row["service_name"], row["environment"], row["model"])
+        memory.policies[policy] = decide.from_json(row["memory"])
+    return memory
+
+
+def _reference(state: State, row: Mapping[str, Any]) -> ActiveReference:
+    counts = state.read("read_reference_counts", id=row["id"], series_id=row["series_id"])
+    reference = reference_from_rows(counts, row["kind"])
+    return ActiveReference(reference, row["source"], row["created_ns"], row["sessions"])

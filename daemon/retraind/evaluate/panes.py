@@ -1,0 +1,269 @@
+"""From newly stored rows to panes: clocks move, hours close, late hours are built again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from retraind.config.settings import Config, WindowSettings
+from retraind.evaluate.memory import Memory, Series, Source, SourceState
+from retraind.evaluate.tables import rows_table, timestamp
+from retraind.model import HOUR_NS, SeriesKey
+from retraind.store.rows import StoredRows
+from retraind.store.state import State, Transaction
+from retraind.telemetry import Telemetry
+from retraind.window.panes import build_panes
+from retraind.window.plan import MonitorPlan, all_columns
+from retraind.window.series import OTHER
+from retraind.window.watermark import first_clock, summarise
+
+ABSORBED_ROWS = 1_000_000
+BUILT_SPANS = 1_000_000
+FROZEN_AFTER_NS = 24 * HOUR_NS
+
+PANE_COLUMNS = (
+    "feature", "version", "kind", "sessions", "missing", "buckets", "categories", "counts", "total",
+    "total_squares", "results", "failures",
+)  # fmt: skip
+
+
+class PaneBuilder:
+    """Keeps the panes of every source up to date with the stored rows."""
+
+    def __init__(
+        self,
+        rows: StoredRows,
+        state: State,
+        plans: Sequence[MonitorPlan],
+        config: Config,
+        telemetry: Telemetry,
+    ) -> None:
+        self._rows = rows
+        self._state = state
+        self._plans = plans
+        self._columns = {
+            alias: (source.kind, source.key) for alias, source in all_columns(plans).items()
+        }
+        self._limits = config.limits
+        self._telemetry = telemetry
+        windows = [monitor.window for monitor in config.monitors]
+        # A source is shared by all monitors: the most patient one decides when its hours close.
+        self._lateness = WindowSettings(
+            lateness_min=max(window.lateness_min for window in windows),
+            lateness_max=max(window.lateness_max for window in windows),
+        )
+
+    def bring_up_to_date(self, memory: Memory, now_ns: int) -> bool:
+        """Absorb new rows, then build every pane that closed or changed. True if any was built."""
+        built = False
+        while True:
+            newest = self._rows.newest_seq(memory.through_seq)
+            through = min(newest, memory.through_seq + ABSORBED_ROWS)
+            late = self._absorb(memory, through)
+            for source in sorted(memory.sources):
+                hours = late.get(source, set())
+                built |= self._build_source(memory, source, hours, through, now_ns)
+            if through > memory.through_seq:
+                self._record(memory, through)
+            if through >= newest:
+                return built
+
+    def _absorb(self, memory: Memory, through: int) -> dict[Source, set[int]]:
+        """Move the clocks over rows up to `through`; the touched hours of each source."""
+        touched: dict[Source, set[int]] = {}
+        if through <= memory.through_seq:
+            return touched
+        table = self._rows.new_rows(memory.through_seq, through)
+        for source, part in _by_source(table):
+            event_ns = part.column("event_ns").to_numpy()
+            received_ns = part.column("received_ns").to_numpy()
+            hours = np.unique(event_ns // HOUR_NS) * HOUR_NS
+            known = memory.sources.get(source)
+            if known is not None:
+                batch = summarise(event_ns, received_ns, known.clock.max_event_ns)
+                known.clock = known.clock.update(batch)
+            else:
+                clock = first_clock(summarise(event_ns, received_ns))
+                if clock is None:
+                    continue
+                memory.sources[source] = SourceState(clock, int(hours[0]))
+            touched[source] = set(hours.tolist())
+        return touched
+
+    def _build_source(
+        self, memory: Memory, source: Source, touched: set[int], through: int, now_ns: int
+    ) -> bool:
+        state = memory.sources[source]
+        watermark = state.clock.watermark_ns(now_ns, self._lateness)
+        closed = state.closed_ns
+        horizon = max(watermark // HOUR_NS * HOUR_NS, closed)
+        frozen = watermark - FROZEN_AFTER_NS
+        late = {hour for hour in touched if hour < closed}
+        # A late span changes its own pane and, as context, the next one (ADR 3).
+        late |= {hour + HOUR_NS for hour in late if hour + HOUR_NS < closed}
+        again = sorted(hour for hour in late if hour >= frozen)
+        self._telemetry.frozen_late_panes.inc(len(late) - len(again))
+        ranges = [(hour, hour + HOUR_NS) for hour in again]
+        self._telemetry.late_panes.inc(len(again))
+        if horizon > closed:
+            ranges += self._bounded(source, closed, horizon)
+        for first, last in ranges:
+            self._build(memory, source, first, last, through)
+        return bool(ranges)
+
+    def _bounded(self, source: Source, first_ns: int, last_ns: int) -> list[tuple[int, int]]:
+        """The range cut so that no piece holds many more than BUILT_SPANS spans."""
+        counts = self._rows.rows_per_hour(
+            source.service_name, source.environment, first_ns, last_ns
+        )
+        pieces = []
+        start, size = first_ns, 0
+        for hour, n in counts:
+            if size and size + n > BUILT_SPANS:
+                pieces.append((start, hour))
+                start, size = hour, 0
+            size += n
+        return [*pieces, (start, last_ns)]
+
+    def _build(self, memory: Memory, source: Source, first: int, last: int, through: int) -> None:
+        started = time.perf_counter()
+        spans = self._rows.pane_spans(
+            source.service_name, source.environment, first - HOUR_NS, last, self._columns
+        )
+        evaluations = self._rows.pane_evaluations(first, last)
+        build = build_panes(
+            spans, evaluations, self._plans, first_ns=first, last_ns=last,
+            limits=self._limits, known_series=memory.known_keys(),
+        )  # fmt: skip
+        for limit, n in build.folded.items():
+            if n:
+                self._telemetry.series_limited.labels(limit).inc(n)
+        rows = _of_source(build.rows, source)
+        new = _new_series(memory, rows)
+        state = memory.sources[source]
+        closed = max(state.closed_ns, last)
+        with self._state.transaction() as tx:
+            tx.run(
+                "delete_panes", first=first, last=last,
+                service_name=source.service_name, environment=source.environment,
+            )  # fmt: skip
+            if new:
+                tx.append("series", rows_table([_series_row(series) for series in new]))
+            if rows.num_rows:
+                tx.append("panes", _pane_rows(memory, new, rows, through))
+            if closed > state.closed_ns:
+                tx.run(
+                    "move_closed", closed=closed,
+                    service_name=source.service_name, environment=source.environment,
+                )  # fmt: skip
+        memory.series |= {series.id: series for series in new}
+        state.closed_ns = closed
+        self._telemetry.pane_rows.inc(spans.num_rows)
+        self._telemetry.panes_built.inc(rows.num_rows)
+        self._telemetry.pane_build_duration.observe(time.perf_counter() - started)
+
+    def _record(self, memory: Memory, through: int) -> None:
+        """Make the clocks and the progress durable, once all their panes are."""
+        with self._state.transaction() as tx:
+            for source, state in memory.sources.items():
+                _write_clock(tx, source, state)
+            tx.run("write_progress", through=through)
+        memory.through_seq = through
+
+
+def _by_source(table: pa.Table) -> Iterable[tuple[Source, pa.Table]]:
+    if table.num_rows == 0:
+        return
+    names = table.column("service_name").combine_chunks().dictionary_encode()
+    environments = table.column("environment").combine_chunks().dictionary_encode()
+    codes = (
+        names.indices.to_numpy() * len(environments.dictionary) + environments.indices.to_numpy()
+    )
+    for code in np.unique(codes):
+        name, environment = divmod(int(code), len(environments.dictionary))
+        source = Source(
+            names.dictionary[name].as_py(), environments.dictionary[environment].as_py()
+        )
+        yield source, table.filter(pa.array(codes == code))
+
+
+def _of_source(rows: pa.Table, source: Source) -> pa.Table:
+    """The rows of this source's own series; those of other services in its traces are theirs."""
+    own = pc.and_(
+        pc.equal(rows.column("service_name"), source.service_name),
+        pc.equal(rows.column("environment"), source.environment),
+    )
+    return rows.filter(own)
+
+
+def series_id(key: SeriesKey) -> str:
+    """Stable id of a series: 64 bits of SHA-256 over its key."""
+    text = json.dumps([key.monitor, key.service_name, key.environment, key.model, key.cohort])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _keys(rows: pa.Table) -> list[SeriesKey]:
+    names = ("monitor", "service_name", "environment", "model", "cohort")
+    columns = [rows.column(name).to_pylist() for name in names]
+    return [SeriesKey(*values) for values in zip(*columns, strict=True)]
+
+
+def _new_series(memory: Memory, rows: pa.Table) -> list[Series]:
+    first: dict[SeriesKey, int] = {}
+    for key, pane_ns in zip(_keys(rows), rows.column("pane_start_ns").to_pylist(), strict=True):
+        first[key] = min(pane_ns, first.get(key, pane_ns))
+    known = memory.known_keys()
+    return [
+        Series(series_id(key), key, pane_ns, pane_ns)
+        for key, pane_ns in sorted(first.items())
+        if key not in known and key.service_name != OTHER
+    ]
+
+
+def _series_row(series: Series) -> dict[str, Any]:
+    return {
+        "id": series.id,
+        "monitor": series.key.monitor,
+        "service_name": series.key.service_name,
+        "environment": series.key.environment,
+        "model": series.key.model,
+        "cohort": series.key.cohort,
+        "first_pane": timestamp(series.first_ns),
+        "window_start": timestamp(series.window_ns),
+    }
+
+
+def _pane_rows(memory: Memory, new: list[Series], rows: pa.Table, through: int) -> pa.Table:
+    ids = {series.key: series.id for series in (*memory.series.values(), *new)}
+    columns: dict[str, Any] = {name: rows.column(name) for name in PANE_COLUMNS}
+    columns["series_id"] = pa.array([ids[key] for key in _keys(rows)], pa.string())
+    nanoseconds = rows.column("pane_start_ns").cast(pa.int64())
+    columns["pane_start"] = pc.divide(nanoseconds, 1000).cast(pa.timestamp("us"))
+    columns["through_seq"] = pa.repeat(pa.scalar(through, pa.int64()), rows.num_rows)
+    return pa.table(columns)
+
+
+def _write_clock(tx: Transaction, source: Source, state: SourceState) -> None:
+    tx.run("delete_watermark", service_name=source.service_name, environment=source.environment)
+    tx.append(
+        "watermarks",
+        rows_table(
+            [
+                {
+                    "service_name": source.service_name,
+                    "environment": source.environment,
+                    "max_event_ns": state.clock.max_event_ns,
+                    "last_arrival_ns": state.clock.last_arrival_ns,
+                    "lateness_counts": list(state.clock.lateness_counts),
+                    "closed_through": timestamp(state.closed_ns),
+                }
+            ]
+        ),
+    )

@@ -1,0 +1,243 @@
+"""Closed decision windows: test them, step alarms and policies, and write it all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+import pyarrow as pa
+
+from retraind.config.settings import Config, Monitor
+from retraind.evaluate.decisions import Decider
+from retraind.evaluate.findings import (
+    FeatureKey,
+    Outcome,
+    Sensitivity,
+    SeriesWindow,
+    decide_family,
+    examine,
+    finding_of,
+)
+from retraind.evaluate.memory import Alarm, Memory, Series, Source
+from retraind.evaluate.references import reference_of_panes, write_reference
+from retraind.evaluate.tables import rows_table, timestamp, window_row
+from retraind.model import HOUR_NS, Counts
+from retraind.policy import alarms
+from retraind.rates.edetector import log_threshold
+from retraind.store.state import State, Transaction
+from retraind.telemetry import Telemetry
+from retraind.window.counts import merge_rows
+from retraind.window.decision import ClosedWindow, close_windows
+from retraind.window.panes import SESSIONS
+from retraind.window.plan import MonitorPlan
+from retraind.window.reference import mature, pool, window_hours
+
+YEAR_NS = 8766 * HOUR_NS
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A window that has closed and is to be tested."""
+
+    series: Series
+    window: ClosedWindow
+
+
+class WindowEvaluator:
+    """Evaluates the windows of a source in order of their end, one transaction for each end."""
+
+    def __init__(
+        self,
+        state: State,
+        config: Config,
+        plans: Sequence[MonitorPlan],
+        decider: Decider,
+        telemetry: Telemetry,
+    ) -> None:
+        self._state = state
+        self._monitors = {monitor.name: monitor for monitor in config.monitors}
+        self._sensitivity = {
+            plan.monitor: Sensitivity(
+                detector=self._monitors[plan.monitor].detector,
+                window=self._monitors[plan.monitor].window,
+                evals=self._monitors[plan.monitor].evals,
+                context=frozenset(f.name for f in plan.features if f.context) | {SESSIONS},
+                categories=config.limits.categories,
+            )
+            for plan in plans
+        }
+        self._decider = decider
+        self._telemetry = telemetry
+
+    def evaluate_source(self, memory: Memory, source: Source, now_ns: int) -> list[Outcome]:
+        """Test every window of the source that has closed; the outcomes in order."""
+        closed_ns = memory.sources[source].closed_ns
+        outcomes: list[Outcome] = []
+        due = self._due(memory, source, closed_ns)
+        for _, group in groupby(due, key=lambda item: item.window.end_ns):
+            together = list(group)
+            with self._state.transaction() as tx:
+                outcomes += self._evaluate(tx, memory, together, now_ns)
+            self._telemetry.evaluations.inc(len(together))
+        return outcomes
+
+    def _due(self, memory: Memory, source: Source, closed_ns: int) -> list[Due]:
+        """Windows that have closed, in order of their end."""
+        rows = self._state.read(
+            "open_sessions", closed=closed_ns,
+            service_name=source.service_name, environment=source.environment,
+        )  # fmt: skip
+        panes: dict[str, list[tuple[int, int]]] = {}
+        for row in rows.to_pylist():
+            panes.setdefault(row["series_id"], []).append((row["pane_ns"], row["sessions"]))
+        due = []
+        for series in memory.series.values():
+            monitor = self._monitors.get(series.key.monitor)
+            if series.source != source or monitor is None:
+                continue
+            windows = close_windows(
+                series.window_ns, panes.get(series.id, ()), closed_ns, monitor.window
+            )
+            due += [Due(series, window) for window in windows]
+        return sorted(due, key=lambda item: (item.window.end_ns, item.series.id))
+
+    def _evaluate(
+        self, tx: Transaction, memory: Memory, due: list[Due], now_ns: int
+    ) -> list[Outcome]:
+        counts = self._counts(tx, due)
+        outcomes: list[Outcome] = []
+        for name, group in groupby(
+            sorted(due, key=lambda item: item.series.key), key=lambda item: item.series.key.monitor
+        ):
+            monitor, sensitivity = self._monitors[name], self._sensitivity[name]
+            family: list[Outcome] = []
+            for item in group:
+                window = self._with_reference(memory, monitor, item, counts)
+                family += self._examine(memory, window, sensitivity)
+            decide_family(family, sensitivity.detector)
+            outcomes += family
+        self._step_alarms(memory, outcomes)
+        for item in due:
+            self._move_on(tx, memory, item, now_ns)
+        series = [item.series.id for item in due]
+        tx.run("move_windows", series=series, start=due[0].window.end_ns)
+        self._write_alarms(tx, memory, series)
+        rows = [window_row(outcome, memory.through_seq, now_ns) for outcome in outcomes]
+        if rows:
+            tx.append("windows", rows_table(rows))
+        policies = {item.series.policy for item in due}
+        self._decider.decide(tx, memory, policies, due[0].window.end_ns, now_ns)
+        return outcomes
+
+    def _counts(self, tx: Transaction, due: list[Due]) -> Mapping[str, dict[FeatureKey, Counts]]:
+        """The summed panes of each window by series."""
+        rows = tx.read(
+            "read_panes",
+            series=[item.series.id for item in due],
+            first=min(item.window.start_ns for item in due),
+            last=due[0].window.end_ns,
+        )
+        starts = {item.series.id: item.window.start_ns for item in due}
+        inside = [
+            pane_ns >= starts[series_id]
+            for series_id, pane_ns in zip(
+                rows["series_id"].to_pylist(), rows["pane_start_ns"].to_pylist(), strict=True
+            )
+        ]
+        merged = merge_rows(
+            rows.filter(pa.array(inside)), ("series_id", "feature", "version", "kind")
+        )
+        counts: dict[str, dict[FeatureKey, Counts]] = {item.series.id: {} for item in due}
+        for (series_id, feature, version, kind), item in merged.items():
+            counts[series_id][FeatureKey(feature, version, kind)] = item
+        return counts
+
+    def _with_reference(
+        self,
+        memory: Memory,
+        monitor: Monitor,
+        due: Due,
+        counts: Mapping[str, dict[FeatureKey, Counts]],
+    ) -> SeriesWindow:
+        window, own = due.window, counts[due.series.id]
+        active = memory.references.get(due.series.id)
+        reference: dict[FeatureKey, Counts] = {}
+        if active is not None:
+            hours = window_hours(window.start_ns, window.end_ns)
+            for key, item in own.items():
+                # A fail rate's baseline needs no ratio: its upper limit already widens with few.
+                ratio = 0.0 if key.kind == "rate" else monitor.reference.ratio
+                pooled = pool(active.reference, key, hours, item.n, ratio)
+                if pooled is not None:
+                    reference[key] = pooled[0]
+        return SeriesWindow(
+            series_id=due.series.id,
+            series=due.series.key,
+            start_ns=window.start_ns,
+            end_ns=window.end_ns,
+            sessions=window.sessions,
+            ready=window.ready,
+            counts=own,
+            reference_id=None if active is None else active.reference.id,
+            reference=reference,
+        )
+
+    def _examine(
+        self, memory: Memory, window: SeriesWindow, sensitivity: Sensitivity
+    ) -> list[Outcome]:
+        known = memory.alarms.get(window.series_id, {})
+        detectors = {key: alarm.detector for key, alarm in known.items()}
+        rates = sum(key.kind == "rate" for each in memory.alarms.values() for key in each)
+        threshold = log_threshold(
+            sensitivity.detector.false_pages_per_year,
+            series=max(1, rates),
+            windows_per_year=YEAR_NS / max(window.end_ns - window.start_ns, HOUR_NS),
+        )
+        return examine(window, sensitivity, detectors, threshold)
+
+    def _step_alarms(self, memory: Memory, outcomes: Iterable[Outcome]) -> None:
+        for outcome in outcomes:
+            if outcome.verdict == "context":
+                continue
+            sensitivity = self._sensitivity[outcome.window.series.monitor]
+            known = memory.alarms.setdefault(outcome.window.series_id, {})
+            before = known.get(outcome.key, Alarm(alarms.AlarmMemory()))
+            finding = finding_of(outcome, sensitivity)
+            after = alarms.step(before.memory, finding, sensitivity.detector)
+            known[outcome.key] = Alarm(after, outcome.detector)
+
+    def _write_alarms(self, tx: Transaction, memory: Memory, series: list[str]) -> None:
+        tx.run("delete_alarms", series=series)
+        rows = [
+            {
+                "series_id": series_id,
+                **key._asdict(),
+                "state": alarm.memory.state,
+                "since": timestamp(alarm.memory.since_ns),
+                "memory": alarms.to_json(alarm.memory),
+                "detector": list(alarm.detector),
+            }
+            for series_id in series
+            for key, alarm in memory.alarms.get(series_id, {}).items()
+        ]
+        if rows:
+            tx.append("alarms", rows_table(rows))
+
+    def _move_on(self, tx: Transaction, memory: Memory, due: Due, now_ns: int) -> None:
+        """The next window begins; a series without reference pins its first one when mature."""
+        end_ns = due.window.end_ns
+        series = replace(due.series, window_ns=end_ns)
+        memory.series[series.id] = series
+        if series.id in memory.references:
+            return
+        settings = self._monitors[series.key.monitor].reference
+        if not mature(series.first_ns, end_ns, settings.min_sessions, settings):
+            return
+        reference, sessions = reference_of_panes(tx, series, series.first_ns, end_ns)
+        if mature(series.first_ns, end_ns, sessions, settings):
+            write_reference(
+                tx, memory, series, reference, source="auto", sessions=sessions,
+                first_ns=series.first_ns, last_ns=end_ns, now_ns=now_ns,
+            )  # fmt: skip
+            self._decider.announce_reference(series.key, reference.id, sessions)
