@@ -72,6 +72,8 @@ def test_a_value_that_takes_several_quantiles_is_a_bin_of_its_own() -> None:
     bins = numeric_bins(half, 10)
     assert bins.edges[:2] == (6, 7)
     assert len(bins) <= 10
+    fifth = number([1] * 15 + [5] * 20 + list(range(6, 71)))  # 5 holds the 20 and 30 % quantiles
+    assert numeric_bins(fifth, 10).edges == (1, 4, 5, 10, 20, 30, 40, 50, 60)
     constant = numeric_bins(number([5] * 300), 10)
     assert constant == NumericBins((4, 5))
     assert numeric_bins(number([0] * 300), 10).labels() == ["below 0", "0", "over 0"]
@@ -125,7 +127,7 @@ def test_smooth_statistic_equals_that_of_a_regression(bins: int) -> None:
 
 
 def test_bins_that_the_reference_leaves_empty_share_a_rank() -> None:
-    reference, current = np.array([0, 0, 0, 500, 500]), np.array([20, 20, 20, 20, 20])
+    reference, current = np.array([0, 0, 0, 500, 500]), np.array([60, 60, 60, 60, 60])
     z = smooth_components(reference, current)
     assert len(z) == 2  # three ranks: 0, 1/4, 3/4
     assert z @ z == pytest.approx(regression_statistic(reference, current, 2))

@@ -117,6 +117,11 @@ def test_result_and_memory() -> None:
     assert result.log_threshold == 5.0
     assert result.log_e_value == pytest.approx(log_evidence(memory))
     assert tuple(json.loads(json.dumps(memory))) == memory
+    for limit, alarmed in ((0.99, True), (1.01, False)):
+        near, _ = evaluate(
+            window, reference, None, tolerance=0.01, log_threshold=limit * result.log_e_value
+        )
+        assert near.alarmed is alarmed
     again, _ = evaluate(window, reference, memory, tolerance=0.01, log_threshold=5.0)
     assert again.log_e_value > result.log_e_value
 
