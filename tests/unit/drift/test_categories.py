@@ -111,13 +111,13 @@ def test_a_small_rest_takes_the_smallest_category_along() -> None:
 def test_a_category_seen_once_is_new_to_the_reference_and_known_to_the_window() -> None:
     once = {f"once{i}": 1 for i in range(100)}
     reference = category({"a": 500, "b": 400, **once})
-    current = category({"a": 200, "b": 180, "once0": 40, "never": 30})
+    current = category({"a": 200, "b": 180, "once0": 40, "once1": 60, "never": 30})
     parts = {part.label: part for part in compare_categories(reference, current).contributions}
     assert set(parts) == {"a", "b", OTHER, NEW}
     assert parts[NEW].reference_share == pytest.approx(100.5 / 1002)
-    assert parts[NEW].current_share == pytest.approx(30.5 / 452)
+    assert parts[NEW].current_share == pytest.approx(30.5 / 512)
     assert parts[OTHER].reference_share == pytest.approx(0.5 / 1002)
-    assert parts[OTHER].current_share == pytest.approx(40.5 / 452)
+    assert parts[OTHER].current_share == pytest.approx(100.5 / 512)
 
 
 def test_one_category_cannot_drift() -> None:
