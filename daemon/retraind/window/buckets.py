@@ -1,9 +1,9 @@
 """Log buckets 0.5 % wide: the one home of how a number becomes a bin.
 
-Bucket 0 is zero; bucket k >= 1 holds 1e-9 * 1.005**(k-1) <= x < 1e-9 * 1.005**k, bucket -k its mirror
-image. Magnitudes below 1e-9 fall into bucket 1, above 1e18 into the last. NaN and infinities have no
-bucket. The edges never depend on a reference, so a reference can be pinned later, moved or back-tested.
-They are a running product of IEEE doubles, and so the same on every machine.
+Bucket 0 is zero; bucket k >= 1 holds 1e-9 * 1.005**(k-1) <= x < 1e-9 * 1.005**k, bucket -k its
+mirror image. Magnitudes below 1e-9 fall into bucket 1, above 1e18 into the last. NaN and infinities
+have no bucket. The edges never depend on a reference, so a reference can be pinned later, moved or
+back-tested. They are a running product of IEEE doubles, and so the same on every machine.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def bucket(values: NDArray[np.float64]) -> NDArray[np.int32]:
     index = np.where(values < 0, -1, 1) * np.minimum(guess + 1, _LAST)
     index[values == 0] = 0
     index[~usable] = NO_BUCKET
-    return index.astype(np.int32)
+    return np.asarray(index, np.int32)
 
 
 def bucket_bounds(index: int) -> tuple[float, float]:

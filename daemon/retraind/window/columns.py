@@ -27,6 +27,10 @@ class Codes:
     index: Ints
     values: list[str]
 
+    def text(self, code: int) -> str:
+        """The text of a code; empty for -1."""
+        return self.values[code] if code >= 0 else ""
+
 
 def one_array(column: Any) -> Any:
     """The column as a single array."""
@@ -36,7 +40,7 @@ def one_array(column: Any) -> Any:
 
 
 def text_codes(column: Any) -> Codes:
-    """Dictionary codes of a column, each text cut at 128 characters. Numbers and booleans become text."""
+    """Dictionary codes of a column as text, each text cut at 128 characters."""
     array = one_array(column)
     if not pa.types.is_dictionary(array.type):
         array = array.dictionary_encode()

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 
 from retraind.model import HOUR_NS
 from retraind.window.columns import (
-    Codes, Ints, hex_ids, one_array, pack, starts_of_runs, text_codes, to_floats, to_ints,
+    Codes,
+    Ints,
+    hex_ids,
+    one_array,
+    pack,
+    starts_of_runs,
+    text_codes,
+    to_floats,
+    to_ints,
 )  # fmt: skip
 from retraind.window.plan import EvalPlan
 from retraind.window.traces import Traces, first_in_trace, is_production, leaves_below
@@ -47,9 +55,9 @@ class Judgements:
 def load_judgements(table: pa.Table, traces: Traces, first_hour: int, last_hour: int) -> Judgements:
     """Evaluations of the hours [first_hour, last_hour).
 
-    Automated ones are of the hour of their own time (of the call's where it has none), human ones and
-    labels of the hour of the call. Failed evaluators, offline runs and shadow or candidate rows are
-    left out. `waiting` counts those whose span is not among the spans.
+    Automated ones are of the hour of their own time (of the call's where it has none), human ones
+    and labels of the hour of the call. Failed evaluators, offline runs and shadow or candidate rows
+    are left out. `waiting` counts those whose call is not among the spans.
     """
     usable = is_production(table) & (text_codes(table["error_type"]).index < 0)
     usable &= text_codes(table["name"]).index >= 0
@@ -58,7 +66,9 @@ def load_judgements(table: pa.Table, traces: Traces, first_hour: int, last_hour:
     )
     time = to_ints(table["time"], -1)
     kind = text_codes(table["kind"])
-    automated = np.isin(kind.index, [i for i, text in enumerate(kind.values) if text == "automated"])
+    automated = np.isin(
+        kind.index, [i for i, text in enumerate(kind.values) if text == "automated"]
+    )
     own = automated & (time >= 0)
     usable &= ~own | ((time // HOUR_NS >= first_hour) & (time // HOUR_NS < last_hour))
     call = np.full(len(trace), -1, np.int64)
@@ -80,10 +90,10 @@ def load_judgements(table: pa.Table, traces: Traces, first_hour: int, last_hour:
 
 
 def _calls(table: pa.Table, traces: Traces, trace: Ints, rows: Ints) -> tuple[Ints, int]:
-    """The leaf inference span of each evaluation, and how many judge a span that is not production.
+    """The call that each evaluation judges, and how many judge a span that is not production.
 
-    It is the judged span, else the nearest one below it, else the first of its trace within an hour;
-    the first of the whole trace where no span is named.
+    It is the judged span, else the nearest leaf inference span below it, else the first of its trace
+    within an hour; the first of the whole trace where no span is named.
     """
     ids, valid = hex_ids(table["span_id"])
     judged = np.where(valid[rows], traces.find(trace[rows], ids[rows]), -1)
@@ -99,7 +109,8 @@ def _calls(table: pa.Table, traces: Traces, trace: Ints, rows: Ints) -> tuple[In
     call[known] = first_in_trace(traces, leaves, judged[known])
     unnamed = np.flatnonzero(~valid[rows] & (trace[rows] >= 0))
     if len(unnamed) and len(leaves):
-        order = leaves[np.lexsort((traces.span_id[leaves], traces.start[leaves], traces.trace[leaves]))]
+        keys = (traces.span_id[leaves], traces.start[leaves], traces.trace[leaves])
+        order = leaves[np.lexsort(keys)]
         firsts = order[starts_of_runs(traces.trace[order])]
         first_of = np.full(len(traces.trace_ids), -1, np.int64)
         first_of[traces.trace[firsts]] = firsts
@@ -108,11 +119,11 @@ def _calls(table: pa.Table, traces: Traces, trace: Ints, rows: Ints) -> tuple[In
 
 
 def _once(table: pa.Table, rows: Ints, trace: Ints, hour: Ints) -> Ints:
-    """Of evaluations alike in hour, span, name, judge, score and label, the one with the lowest seq."""
+    """Of evaluations alike in hour, span, name, judge, score and label, the lowest seq."""
     score = _scores(table)
     span = one_array(table["span_id"]).dictionary_encode()
     key = pack(
-        trace, to_ints(span.indices, -1), hour - hour.min(initial=0), text_codes(table["name"]).index,
+        trace, to_ints(span.indices, -1), np.maximum(hour, -1), text_codes(table["name"]).index,
         text_codes(table["evaluator"]).index, text_codes(table["evaluator_version"]).index,
         text_codes(table["label"]).index, _float_codes(score),
     )[rows]  # fmt: skip

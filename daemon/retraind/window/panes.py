@@ -1,7 +1,7 @@
 """Panes: one hour of one series, counted by session. A pure function of stored rows (design.md, 6).
 
-The rows come out the same whatever the order of the input, the batching, duplicates, unrelated traces
-in the input, or the number of hours built together (given the series known so far).
+The rows come out the same whatever the order of the input, the batching, duplicates, unrelated
+traces in the input, or the number of hours built together (given the series known so far).
 """
 
 from __future__ import annotations
@@ -14,14 +14,26 @@ import pyarrow as pa
 
 from retraind.config.settings import Limits
 from retraind.model import HOUR_NS, SeriesKey
+from retraind.window.carriers import Carriers
 from retraind.window.columns import (
-    Bools, Codes, Ints, group, pack, starts_of_runs, text_codes, to_floats,
+    Bools,
+    Codes,
+    Ints,
+    group,
+    pack,
+    starts_of_runs,
+    text_codes,
+    to_floats,
 )  # fmt: skip
 from retraind.window.evaluations import MILLION, Judgements, load_judgements
-from retraind.window.plan import FeaturePlan, MonitorPlan, Source
+from retraind.window.plan import FeaturePlan, MonitorPlan, Source, version_key
 from retraind.window.series import fold_series
 from retraind.window.tally import (
-    ROW_COLUMNS, choose, tally_categories, tally_numbers, tally_rates, tally_scores,
+    ROW_COLUMNS,
+    tally_categories,
+    tally_numbers,
+    tally_rates,
+    tally_scores,
 )  # fmt: skip
 from retraind.window.traces import INHERITED, Traces, inherit, load_traces
 
@@ -35,10 +47,11 @@ DOMINATED_TRACES = 20
 class PaneBuild:
     """The panes of a range of hours.
 
-    `rows`: COLUMNS, sorted by key, hour, feature, version, kind. `new_series`: keys not known before.
-    `folded`: keys folded by limit (models, cohorts, series). `by_trace`: panes (series, start) in which
-    one session id held over half of at least 20 traces, so that traces were counted instead; their row
-    `sessions` has the category `trace` instead of `session`. `waiting`: evaluations without their span.
+    `rows`: COLUMNS, sorted by key, hour, feature, version, kind. `new_series`: keys not known
+    before. `folded`: keys folded by limit (models, cohorts, series). `by_trace`: panes (series,
+    start) in which one session id held over half of at least 20 traces, so that traces were counted
+    instead; their row `sessions` has the category `trace` instead of `session`. `waiting`:
+    evaluations whose call is not among the spans.
     """
 
     rows: pa.Table
@@ -47,17 +60,6 @@ class PaneBuild:
     by_trace: frozenset[tuple[SeriesKey, int]]
     waiting: int
     spans: int
-
-
-def version_key(version: str, judge: str) -> str:
-    """`version` column of scores and rates: the model's version, and after `|judge:` the judge's."""
-    return f"{version}|judge:{judge}" if judge else version
-
-
-def split_version(key: str) -> tuple[str, str]:
-    """The model's version and the judge's of a `version` column."""
-    version, _, judge = key.partition("|judge:")
-    return version, judge
 
 
 @dataclass(slots=True)
@@ -82,9 +84,9 @@ def build_panes(
 ) -> PaneBuild:
     """Build all panes of the hours [first_ns, last_ns).
 
-    `spans`: BASE_COLUMNS and the aliases of all_columns(plans), of one hour before to one hour after
-    the range, and likewise around each judged span; duplicates may be there. `evaluations`: the columns
-    of the table. Rows whose pane is outside the range are context only.
+    `spans`: BASE_COLUMNS and the aliases of all_columns(plans), of one hour before to one hour
+    after the range, and likewise around each judged span; duplicates may be there. `evaluations`:
+    the columns of the table. Rows whose pane is outside the range are context only.
     """
     first, last = first_ns // HOUR_NS, -(-last_ns // HOUR_NS)
     build = _Build(load_traces(spans), limits)
@@ -113,7 +115,7 @@ def build_panes(
 
 
 class _Build:
-    """What the steps share: the spans, resolved columns (each computed once), and the rows so far."""
+    """What the steps share: the spans, columns (each computed once), and the rows so far."""
 
     judgements: Judgements
 
@@ -141,9 +143,7 @@ class _Build:
 
     def resolved(self, source: Source) -> Codes:
         """A cohort: inherited unless it is of the resource or the call's own model."""
-        own = source.kind == "resource" or (
-            source.kind == "column" and source.key not in INHERITED
-        )
+        own = source.kind == "resource" or (source.kind == "column" and source.key not in INHERITED)
         return self.text(source.alias, resolved=not own)
 
     def model(self) -> Codes:
@@ -165,7 +165,7 @@ class _Build:
         return [self.text("service_name"), environment, self.model(), cohort]
 
     def calls(self, plan: MonitorPlan, leaves: Ints) -> _Calls:
-        """The monitor's calls: those of the range, and those that an evaluation of the range judges."""
+        """The calls of the range, and those that an evaluation of the range judges."""
         service, environment, model, cohort = self._key_codes(plan)
         matched = _equals(service, plan.service_name) & _equals(environment, plan.environment)
         rows = leaves[matched[leaves]]
@@ -182,7 +182,7 @@ class _Build:
         order = np.lexsort((calls.hour, calls.series))
         firsts = order[starts_of_runs(calls.series[order])]
         columns = [
-            [codes.values[i] if i >= 0 else "" for i in codes.index[calls.row[firsts]]]
+            [codes.text(i) for i in codes.index[calls.row[firsts]]]
             for codes in self._key_codes(plan)
         ]
         hours = calls.hour[firsts].tolist()
@@ -191,8 +191,8 @@ class _Build:
             for hour, key in zip(hours, zip(*columns, strict=True), strict=True)
         ]
 
-    def units(self, calls: _Calls) -> tuple[Ints, Ints, Ints]:
-        """Pane code of each call, session or trace code of each, and the panes that count traces."""
+    def units(self, calls: _Calls) -> tuple[Ints, Ints, Bools]:
+        """Pane code and session (or trace) code of each call; the panes that count traces."""
         pane, _ = group(pack(calls.series, calls.hour))
         session, trace = self.traces.session[calls.row], self.traces.trace[calls.row]
         pairs = group(pack(pane, trace, session))[0]
@@ -205,7 +205,7 @@ class _Build:
         top = np.zeros(panes, np.int64)
         np.maximum.at(top, pane[one][first], count)
         by_trace = (traces >= DOMINATED_TRACES) & (2 * top > traces)
-        unit = np.where(by_trace[pane], session.max(initial=-1) + 1 + trace, session)
+        unit: Ints = np.where(by_trace[pane], session.max(initial=-1) + 1 + trace, session)
         return pane, unit, by_trace
 
     def distributions(self, plan: MonitorPlan, everything: _Calls, others: Ints) -> None:
@@ -225,7 +225,7 @@ class _Build:
         label = Codes(by_trace[pane_of].astype(np.int64), ["session", "trace"])
         rows = tally_categories(pane_of, label, sessions, 2)
         self._append(rows, series, hours, SESSIONS, "category")
-        carriers = _Carriers(self.traces, calls.row, member, others)
+        carriers = Carriers(self.traces, calls.row, member, others)
         for feature in plan.features:
             owner, row = carriers.chosen(self._carried(feature), feature.anywhere)
             if feature.kind == "number":
@@ -233,9 +233,8 @@ class _Build:
                 rows = tally_numbers(pane_of[owner], values, sessions)
             else:
                 codes = self.text(feature.source.alias)
-                rows = tally_categories(
-                    pane_of[owner], Codes(codes.index[row], codes.values), sessions, self.limits.categories
-                )  # fmt: skip
+                codes = Codes(codes.index[row], codes.values)
+                rows = tally_categories(pane_of[owner], codes, sessions, self.limits.categories)
             self._append(rows, series, hours, feature.name, feature.kind)
 
     def _carried(self, feature: FeaturePlan) -> Bools:
@@ -260,9 +259,7 @@ class _Build:
             for one in np.unique(key).tolist():
                 of = key == one
                 v, j = version.index[calls.row[at[of]][0]], judgements.judge.index[judged[of][0]]
-                label = version_key(
-                    version.values[v] if v >= 0 else "", judgements.judge.values[j] if j >= 0 else ""
-                )
+                label = version_key(version.text(v), judgements.judge.text(j))
                 part, units = _take(calls, at[of]), unit[at[of]]
                 self._scores(part, units, text, label)
                 self._rates(part, units, verdict[of], text, label)
@@ -295,69 +292,21 @@ class _Build:
         self.parts.append(pa.table(columns))
 
 
-class _Carriers:
-    """Which span speaks for a session: entries sorted once by (session, hash)."""
-
-    def __init__(self, traces: Traces, row: Ints, member: Ints, others: Ints) -> None:
-        self.traces = traces
-        ties = _trace_ranks(traces, row)
-        order = np.lexsort((ties, traces.hash(row), member))
-        self.row, self.member, self.others = row[order], member[order], others
-        self.joined: tuple[Ints, Ints] | None = None
-
-    def chosen(self, carried: Bools, anywhere: bool) -> tuple[Ints, Ints]:
-        """Sessions with a carrier, and the carrier of each."""
-        at = np.flatnonzero(carried[self.row])
-        at = at[starts_of_runs(self.member[at])]
-        owner, row = self.member[at], self.row[at]
-        if not anywhere:
-            return owner, row
-        served = np.zeros(int(self.member.max()) + 1, bool)
-        served[owner] = True
-        member, other = self._of_same_trace(carried)
-        free = ~served[member]
-        member, other = member[free], other[free]
-        best = choose(member, self.traces.hash(other), _trace_ranks(self.traces, other))
-        return np.concatenate((owner, member[best])), np.concatenate((row, other[best]))
-
-    def _of_same_trace(self, carried: Bools) -> tuple[Ints, Ints]:
-        """Pairs (session, span) of carriers in a trace, hour and session that the session's calls share."""
-        other = self.others[carried[self.others]]
-        rows = np.concatenate((self.row, other))
-        place = (self.traces.trace[rows], self.traces.session[rows], self.traces.hour[rows])
-        key, _ = group(pack(place[0], place[1], place[2] - place[2].min()))
-        inside, outside = key[: len(self.row)], key[len(self.row) :]
-        pairs = group(pack(inside, self.member))[0]
-        one = np.unique(pairs, return_index=True)[1]
-        one = one[np.argsort(inside[one], kind="stable")]
-        low = np.searchsorted(inside[one], outside, side="left")
-        count = np.searchsorted(inside[one], outside, side="right") - low
-        ends = np.cumsum(count)
-        step = np.arange(int(count.sum())) - np.repeat(ends - count, count)
-        return self.member[one[np.repeat(low, count) + step]], np.repeat(other, count)
-
-
-def _trace_ranks(traces: Traces, row: Ints) -> Ints:
-    """Order of trace ids as texts: settles equal span ids of one session."""
-    if len(traces.distinct_ids) == len(traces.span_id):
-        return np.zeros(len(row), np.int64)
-    order = np.argsort(np.array(traces.trace_ids.to_pylist(), dtype=str), kind="stable")
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
-    return rank[traces.trace[row]]
-
-
 def _equals(codes: Codes, text: str | None) -> Bools:
+    """Where a column has this text; everywhere for None."""
     if text is None:
         return np.ones(len(codes.index), bool)
-    return codes.index == (codes.values.index(text) if text in codes.values else -2)
+    code = codes.values.index(text) if text in codes.values else -2
+    return np.asarray(codes.index == code)
 
 
 def _take(calls: _Calls, at: Ints) -> _Calls:
     return _Calls(calls.row[at], calls.hour[at], calls.series[at], calls.judgement[at])
 
 
-def _by_session(calls: _Calls, unit: Ints, *values: Ints) -> tuple[Ints, list[Ints], tuple[Ints, Ints]]:
+def _by_session(
+    calls: _Calls, unit: Ints, *values: Ints
+) -> tuple[Ints, list[Ints], tuple[Ints, Ints]]:
     """Pane of each session, sums of the values by session, and series and hour of each pane."""
     pane = group(pack(calls.series, calls.hour))[0]
     member = group(pack(pane, unit))[0]
@@ -385,6 +334,8 @@ def _sorted_rows(parts: list[pa.Table], finals: list[SeriesKey]) -> pa.Table:
 
 _TYPES = {
     **dict.fromkeys((*KEY_COLUMNS, "feature", "version", "kind"), pa.string()),
-    "buckets": pa.list_(pa.int32()), "categories": pa.list_(pa.string()), "counts": pa.list_(pa.int64()),
-}  # fmt: skip
+    "buckets": pa.list_(pa.int32()),
+    "categories": pa.list_(pa.string()),
+    "counts": pa.list_(pa.int64()),
+}
 EMPTY = pa.schema([(name, _TYPES.get(name, pa.int64())) for name in COLUMNS]).empty_table()

@@ -13,12 +13,15 @@ from retraind.errors import ConfigError
 SourceKind = Literal["column", "attribute", "resource", "length", "first"]
 
 COLUMNS = frozenset(
-    """name kind duration_ns status service_name service_version environment scope_name scope_version
-    session_id user_id operation provider request_model response_model input_tokens output_tokens
-    total_tokens cache_read_tokens cache_write_tokens reasoning_tokens cost temperature top_p max_tokens
-    time_to_first_token_seconds tool_name agent_name prompt_template_id prompt_template_version error_type
-    release""".split()
-)
+    {
+        "name", "kind", "duration_ns", "status", "service_name", "service_version",
+        "environment", "scope_name", "scope_version", "session_id", "user_id", "operation",
+        "provider", "request_model", "response_model", "input_tokens", "output_tokens",
+        "total_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "cost",
+        "temperature", "top_p", "max_tokens", "time_to_first_token_seconds", "tool_name",
+        "agent_name", "prompt_template_id", "prompt_template_version", "error_type", "release",
+    }
+)  # fmt: skip
 """Columns of `spans` with one plain value, which a source may name."""
 
 _KEYED = re.compile(r"""(attributes|resource)\[\s*(?:"([^"\]]+)"|'([^'\]]+)')\s*\]""")
@@ -54,7 +57,8 @@ def parse_source(text: str) -> Source:
     if bare is not None and bare[2]:
         raise ConfigError(f'{text!r} is not a source; write {bare[1]}["{bare[2].strip(chr(34))}"]')
     raise ConfigError(
-        f'{text!r} is not a column of spans; write a column name, attributes["{text}"] or resource["{text}"]'
+        f"{text!r} is not a column of spans; write a column's name, "
+        f'attributes["{text}"] or resource["{text}"]'
     )
 
 
@@ -102,8 +106,8 @@ class EvalPlan:
 
 _HIGHER = {
     "groundedness": 0.7, "faithfulness": 0.7, "relevance": 0.6, "answer_relevance": 0.6,
-    "answer_relevancy": 0.6, "context_relevance": 0.5, "context_precision": 0.5, "context_recall": 0.5,
-    "correctness": 0.7, "helpfulness": 0.5, "coherence": 0.5, "task_completion": 0.5,
+    "answer_relevancy": 0.6, "context_relevance": 0.5, "context_precision": 0.5,
+    "context_recall": 0.5, "correctness": 0.7, "helpfulness": 0.5, "coherence": 0.5, "task_completion": 0.5,
 }  # fmt: skip
 _LOWER = {"hallucination": 0.5, "toxicity": 0.5, "bias": 0.5, "pii_leakage": 0.5}
 WELL_KNOWN_EVALS: Mapping[str, EvalPlan] = {
@@ -187,3 +191,14 @@ def _feature(item: str | Feature) -> FeaturePlan:
 def all_columns(plans: Iterable[MonitorPlan]) -> Mapping[str, Source]:
     """What the reader must deliver for these plans together: alias -> source."""
     return {alias: source for plan in plans for alias, source in plan.columns().items()}
+
+
+def version_key(version: str, judge: str) -> str:
+    """The `version` column of scores and rates: `gpt-4o-2024-08-06|judge:2`, or without a judge."""
+    return f"{version}|judge:{judge}" if judge else version
+
+
+def split_version(key: str) -> tuple[str, str]:
+    """The model's version and the judge's of a `version` column."""
+    version, _, judge = key.partition("|judge:")
+    return version, judge

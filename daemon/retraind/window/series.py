@@ -25,8 +25,8 @@ def fold_series(
 ) -> Folding:
     """Fold what is over the limits, in the order of (first hour, key); known keys are always kept.
 
-    Over `models` the model becomes __other__, over `cohorts` the cohort, over `series` everything but
-    the monitor. Building one hour at a time with the keys so far gives the same as building all at once.
+    Over `models` the model becomes __other__, over `cohorts` the cohort, over `series` everything
+    but the monitor. Building hour by hour with the keys so far gives the same as building at once.
     """
     series = set(known)
     models: dict[tuple[str, ...], set[str]] = {}
@@ -58,7 +58,9 @@ def fold_series(
 
 
 def _remember(
-    key: SeriesKey, models: dict[tuple[str, ...], set[str]], cohorts: dict[tuple[str, ...], set[str]]
+    key: SeriesKey,
+    models: dict[tuple[str, ...], set[str]],
+    cohorts: dict[tuple[str, ...], set[str]],
 ) -> None:
     place = (key.monitor, key.service_name, key.environment)
     models.setdefault(place, set()).add(key.model)

@@ -12,7 +12,8 @@ from retraind.window.evaluations import MILLION
 
 HIGH_CARDINALITY = "__high_cardinality__"
 ROW_COLUMNS = (
-    "sessions", "missing", "buckets", "categories", "counts", "total", "total_squares", "results", "failures",
+    "sessions", "missing", "buckets", "categories", "counts",
+    "total", "total_squares", "results", "failures",
 )  # fmt: skip
 _OFFSET = np.int64(2**31)
 

@@ -1,7 +1,7 @@
 """Spans as arrays: each span once, its parent, its leaf inference spans, and inherited fields.
 
-Everything a pane needs of a span is looked up at most one hour before and after the span's own hour, so
-that the context of one hour on either side decides alike however many hours are built together: a
+What a pane needs of a span is looked up at most one hour before and after the span's own hour, so
+that a context of one hour on either side decides alike however many hours are built together: a
 parent link is followed only to a parent that did not begin in a later hour.
 """
 
@@ -17,7 +17,16 @@ from numpy.typing import NDArray
 
 from retraind.model import HOUR_NS
 from retraind.window.columns import (
-    Bools, Codes, Ints, hex_ids, look_up, one_array, splitmix64, starts_of_runs, text_codes, to_ints,
+    Bools,
+    Codes,
+    Ints,
+    hex_ids,
+    look_up,
+    one_array,
+    splitmix64,
+    starts_of_runs,
+    text_codes,
+    to_ints,
 )  # fmt: skip
 
 BASE_COLUMNS = (
@@ -67,7 +76,7 @@ def is_production(table: pa.Table) -> Bools:
 
 
 def load_traces(table: pa.Table) -> Traces:
-    """Index spans as read from the store (duplicates included): the row with the lowest seq counts."""
+    """Index spans as read from the store; of duplicates the row with the lowest seq counts."""
     ids, valid = hex_ids(table["span_id"])
     for name in ("start_time", "trace_id"):
         valid = valid & np.asarray(pc.is_valid(one_array(table[name])).to_numpy(False))
@@ -104,7 +113,7 @@ def load_traces(table: pa.Table) -> Traces:
 
 
 def _parents(traces: Traces) -> Ints:
-    """Position of each span's parent in the same trace; -1 for none, itself, or one of a later hour."""
+    """Position of each span's parent; -1 for none, itself, or one of a later hour."""
     ids, valid = hex_ids(traces.table["parent_span_id"])
     parent = np.full(len(ids), -1, np.int64)
     rows = np.flatnonzero(valid)
@@ -136,7 +145,7 @@ def nearest(parent: Ints, has: Bools) -> Ints:
 
 def _has_inference_below(inference: Bools, parent: Ints, hour: Ints) -> Bools:
     up = np.where(parent >= 0, nearest(parent, inference)[parent], -1)
-    below = np.flatnonzero(inference & (up >= 0))
+    below = np.flatnonzero(inference & (up >= 0) & (up != np.arange(len(up))))
     below = below[hour[below] - hour[up[below]] <= 1]
     marked = np.zeros(len(parent), bool)
     marked[up[below]] = True
@@ -144,7 +153,7 @@ def _has_inference_below(inference: Bools, parent: Ints, hour: Ints) -> Bools:
 
 
 def inherit(traces: Traces, codes: Codes) -> Ints:
-    """A field's codes, resolved: own value, else the nearest ancestor's, else any span's of the trace.
+    """A field's codes, resolved: own value, else nearest ancestor's, else any span's of the trace.
 
     "Any" is the span with the lowest (start, span id) of those that carry it; -1 when none does.
     """
@@ -162,7 +171,7 @@ def inherit(traces: Traces, codes: Codes) -> Ints:
 
 
 def first_in_trace(traces: Traces, carriers: Ints, rows: Ints) -> Ints:
-    """For each of `rows` the carrier of its trace with the lowest (start, span id), at most an hour off."""
+    """For each row the carrier of its trace with the lowest (start, span id), at most an hour off."""
     wanted = np.zeros(len(traces.trace_ids), bool)
     wanted[traces.trace[rows]] = True
     carriers = carriers[wanted[traces.trace[carriers]]]
@@ -182,7 +191,7 @@ def first_in_trace(traces: Traces, carriers: Ints, rows: Ints) -> Ints:
 
 
 def leaves_below(traces: Traces, judged: Ints) -> Ints:
-    """The nearest leaf inference span below each judged span (fewest links, then start, then id), or -1."""
+    """The nearest leaf inference span below each (fewest links, then start, then id), or -1."""
     best = np.full(len(traces.trace), -1, np.int64)
     wanted = np.zeros(len(traces.trace), bool)
     wanted[judged] = True
@@ -202,5 +211,3 @@ def leaves_below(traces: Traces, judged: Ints) -> Ints:
         firsts = order[starts_of_runs(at[order])]
         best[at[firsts]] = leaf[firsts]
     return best[judged]
-
-

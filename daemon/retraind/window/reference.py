@@ -1,0 +1,164 @@
+"""Frozen counts by hour of the week, and how much of them a window is compared with."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from retraind.config.settings import ReferenceSettings
+from retraind.model import HOUR_NS, Counts
+from retraind.window.buckets import RATIO, SMALLEST
+from retraind.window.columns import Codes, text_codes, to_floats
+from retraind.window.counts import FeatureKey, add_all, merge_rows
+from retraind.window.plan import MonitorPlan, split_version
+from retraind.window.tally import tally_categories, tally_numbers
+
+ReferenceKind = Literal["pinned", "seasonal", "trailing", "deploy"]
+Rung = Literal["hour_of_week", "kind_of_day", "hour_of_day", "everything"]
+UNKNOWN_HOUR = -1
+SECOND_NS = 1_000_000_000
+BINS_RULE = f"log {RATIO} from {SMALLEST:g}"
+_THURSDAY = 72  # the epoch began on a Thursday at 00:00 UTC; hour 0 of the week is Monday 00:00
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Counts of each (feature, version, kind) by hour of the week (-1: not known, from a file)."""
+
+    id: str
+    kind: ReferenceKind
+    counts: Mapping[FeatureKey, Mapping[int, Counts]]
+
+
+def hour_of_week(time_ns: int) -> int:
+    """0 is Monday 00:00 UTC, 167 Sunday 23:00."""
+    return (time_ns // HOUR_NS + _THURSDAY) % 168
+
+
+def reference_id(kind: ReferenceKind, counts: Mapping[FeatureKey, Mapping[int, Counts]]) -> str:
+    """128-bit hash of the kind, the rule of the bins, and all counts, whatever their order."""
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(repr((kind, BINS_RULE)).encode())
+    for key in sorted(counts):
+        for hour in sorted(counts[key]):
+            item = counts[key][hour]
+            sums = (item.missing, item.total, item.total_squares, item.results, item.failures)
+            digest.update(repr((key, hour, item.kind, item.values, item.counts, sums)).encode())
+    return digest.hexdigest()
+
+
+def freeze(kind: ReferenceKind, counts: Mapping[FeatureKey, Mapping[int, Counts]]) -> Reference:
+    """A reference of these counts, with its id."""
+    return Reference(reference_id(kind, counts), kind, counts)
+
+
+def reference_from_panes(rows: pa.Table, kind: ReferenceKind = "pinned") -> Reference:
+    """Sum one series' rows of `panes` (column pane_start_ns) by hour of the week."""
+    hours = (rows["pane_start_ns"].to_numpy() // HOUR_NS + _THURSDAY) % 168
+    return reference_from_rows(rows.append_column("hour_of_week", pa.array(hours)), kind)
+
+
+def reference_from_rows(rows: pa.Table, kind: ReferenceKind = "pinned") -> Reference:
+    """A reference from rows with the columns of `reference_counts`."""
+    counts: dict[FeatureKey, dict[int, Counts]] = {}
+    by = ("feature", "version", "kind", "hour_of_week")
+    for (feature, version, kind_, hour), item in merge_rows(rows, by).items():
+        counts.setdefault((feature, version, kind_), {})[hour] = item
+    return freeze(kind, counts)
+
+
+def window_hours(start_ns: int, end_ns: int) -> frozenset[int]:
+    """Hours of the week that a window covers."""
+    count = min(168, -(-(end_ns - start_ns) // HOUR_NS))
+    return frozenset(hour_of_week(start_ns + i * HOUR_NS) for i in range(count))
+
+
+def pool(
+    reference: Reference, key: FeatureKey, hours: frozenset[int], n: int, ratio: float
+) -> tuple[Counts, Rung] | None:
+    """What a window of `n` sessions over these hours of the week is compared with.
+
+    The narrowest with at least ratio x n sessions of: the same hours of the week; the same hours of
+    the day on the same kind of day (weekday or weekend); the same hours of the day; everything. None
+    when even everything is too small: the result is immature. Scores and rates pool all versions of
+    the model judged by the same judge, and rates always everything.
+    """
+    items = _items(reference, key)
+    for rung in _RUNGS if key[2] != "rate" else _RUNGS[-1:]:
+        chosen = [item for hour, item in items if _on_rung(rung, hour, hours)]
+        found = sum(item.n for item in chosen)
+        if found > 0 and found >= ratio * n:
+            return add_all(chosen), rung
+    return None
+
+
+_RUNGS: tuple[Rung, ...] = ("hour_of_week", "kind_of_day", "hour_of_day", "everything")
+
+
+def _items(reference: Reference, key: FeatureKey) -> list[tuple[int, Counts]]:
+    feature, version, kind = key
+    if kind not in ("score", "rate"):
+        return list(reference.counts.get(key, {}).items())
+    judge = split_version(version)[1]
+    return [
+        item
+        for (name, other, same), by_hour in reference.counts.items()
+        if (name, same) == (feature, kind) and split_version(other)[1] == judge
+        for item in by_hour.items()
+    ]
+
+
+def _on_rung(rung: Rung, hour: int, hours: frozenset[int]) -> bool:
+    if rung == "everything":
+        return True
+    if hour == UNKNOWN_HOUR:
+        return False
+    if rung == "hour_of_week":
+        return hour in hours
+    if rung == "kind_of_day":
+        return (hour % 24, hour // 24 >= 5) in {(each % 24, each // 24 >= 5) for each in hours}
+    return hour % 24 in {each % 24 for each in hours}
+
+
+def mature(first_ns: int, last_ns: int, sessions: int, settings: ReferenceSettings) -> bool:
+    """Whether traffic of [first_ns, last_ns) is long and large enough to pin itself."""
+    age = last_ns - first_ns
+    return age >= settings.min_age * SECOND_NS and sessions >= settings.min_sessions
+
+
+def counts_from_table(
+    table: pa.Table, plan: MonitorPlan
+) -> Mapping[FeatureKey, Mapping[int, Counts]]:
+    """Counts of a training distribution: one row a session, columns named like the features.
+
+    Columns that are no feature are ignored. Raises ValueError when no column is a feature.
+    """
+    counts: dict[FeatureKey, dict[int, Counts]] = {}
+    pane = np.zeros(table.num_rows, np.int64)
+    sessions = np.array([table.num_rows], np.int64)
+    for feature in plan.features:
+        if feature.name not in table.column_names:
+            continue
+        if feature.kind == "number":
+            rows = tally_numbers(pane, to_floats(table[feature.name]), sessions)
+        else:
+            codes = text_codes(table[feature.name])
+            there = codes.index >= 0
+            present = Codes(codes.index[there], codes.values)
+            rows = tally_categories(pane[there], present, sessions, 2**31)
+        key = (feature.name, "", feature.kind)
+        rows = rows.append_column("kind", pa.array([feature.kind]))
+        counts[key] = {UNKNOWN_HOUR: merge_rows(rows, ("kind",))[(feature.kind,)]}
+    if not counts:
+        raise ValueError(f"no column is a feature of the monitor: {_names(plan)}")
+    return counts
+
+
+def _names(plan: MonitorPlan) -> str:
+    names: Sequence[str] = [feature.name for feature in plan.features]
+    return ", ".join(names)
