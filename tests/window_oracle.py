@@ -141,9 +141,9 @@ class Slow:
             for _, row in calls
         }
 
-    def rows(self, features: list[tuple[str, str, str, bool]], cohort: str | None, *, dominated: int,
-             passes: Any, limit: int = 512) -> dict[tuple[Any, ...], Row]:  # fmt: skip
-        """All pane rows: (service, environment, model, cohort, hour, feature, version, kind) -> row."""
+    def rows(self, features: list[tuple[str, str, str, bool]], cohort: str | None, *,
+             dominated: int, passes: Any, limit: int = 512) -> dict[tuple[Any, ...], Row]:  # fmt: skip
+        """(service, environment, model, cohort, hour, feature, version, kind) -> row of a pane."""
         out: dict[tuple[Any, ...], Row] = {}
         panes: dict[tuple[Any, ...], list[tuple[Any, Row]]] = defaultdict(list)
         for row in self.leaves:
@@ -211,7 +211,7 @@ class Slow:
         near = [leaf for leaf in near if self.hour(judged) - self.hour(leaf) <= 1]
         return min(near, key=self.order, default=None)
 
-    def _quality(self, out: Any, cohort: str | None, dominated: int, passes: Any) -> None:
+    def _quality(self, out: Any, cohort: str | None, dominated: int, passes: Any) -> None:  # noqa: C901
         seen: set[Any] = set()
         panes: dict[tuple[Any, ...], list[tuple[Row, Row]]] = defaultdict(list)
         for row in sorted(self.evals, key=lambda r: r["seq"]):

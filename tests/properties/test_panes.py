@@ -115,10 +115,13 @@ spans_of = st.lists(span_rows, min_size=1, max_size=22).map(numbered)
 evals_of = st.lists(eval_rows, max_size=10).map(numbered)
 
 
-def build(spans: list[Row], evals: list[Row], first: int = FIRST, last: int = LAST, **more: Any) -> PaneBuild:  # fmt: skip
+def build(
+    spans: list[Row], evals: list[Row], first: int = FIRST, last: int = LAST, **more: Any
+) -> PaneBuild:
     more = {"limits": Limits(), **more}
     return build_panes(
-        span_table(spans), eval_table(evals), [PLAN], first_ns=first * HOUR, last_ns=last * HOUR, **more
+        span_table(spans), eval_table(evals), [PLAN],
+        first_ns=first * HOUR, last_ns=last * HOUR, **more,
     )  # fmt: skip
 
 
@@ -175,7 +178,12 @@ def test_traces_of_another_service_change_nothing(
     spans: list[Row], evals: list[Row], others: list[Row]
 ) -> None:
     strangers = [
-        {**row, "seq": row["seq"] + 1000, "service_name": "stranger", "trace_id": "f" + row["trace_id"][1:]}
+        {
+            **row,
+            "seq": row["seq"] + 1000,
+            "service_name": "stranger",
+            "trace_id": "f" + row["trace_id"][1:],
+        }
         for row in others
     ]  # fmt: skip
     both = as_rows(build(spans + strangers, evals).rows)

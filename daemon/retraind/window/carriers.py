@@ -10,7 +10,7 @@ from retraind.window.traces import Traces
 
 
 class Carriers:
-    """Calls sorted once by (session, hash); `member` is the dense code of the session in its pane."""
+    """Calls sorted once by (session, hash); `member` is the code of the session in its pane."""
 
     def __init__(self, traces: Traces, row: Ints, member: Ints, others: Ints) -> None:
         self.traces = traces

@@ -13,7 +13,7 @@ SECOND_NS = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class ClosedWindow:
-    """Panes [start_ns, end_ns); not `ready` when it reached its longest length with too few sessions."""
+    """Panes [start_ns, end_ns); not `ready`: too few sessions at the longest length (no_data)."""
 
     start_ns: int
     end_ns: int
@@ -29,10 +29,11 @@ def close_windows(
 ) -> list[ClosedWindow]:
     """Windows that have closed from `window_start_ns` on; the next begins where the last one ended.
 
-    `panes`: (start, sessions) in any order; hours without one had no session. A window closes at the
-    end of the first pane at which it is long enough and has enough sessions, or at `max_length`. It
-    begins at `window_start_ns`, empty hours included: a series that falls silent is no_data after
-    `max_length`. Only panes that end by `closed_through_ns` count. Cost: the number of panes.
+    `panes`: (start, sessions) in any order; hours without one had no session. A window closes at
+    the end of the first pane at which it is long enough and has enough sessions, or at
+    `max_length`. It begins at `window_start_ns`, empty hours included: a series that falls silent
+    is no_data after `max_length`. Only panes that end by `closed_through_ns` count. Cost: the
+    number of panes.
     """
     low, high = int(settings.min_length * SECOND_NS), int(settings.max_length * SECOND_NS)
     closed: list[ClosedWindow] = []

@@ -92,8 +92,8 @@ def load_judgements(table: pa.Table, traces: Traces, first_hour: int, last_hour:
 def _calls(table: pa.Table, traces: Traces, trace: Ints, rows: Ints) -> tuple[Ints, int]:
     """The call that each evaluation judges, and how many judge a span that is not production.
 
-    It is the judged span, else the nearest leaf inference span below it, else the first of its trace
-    within an hour; the first of the whole trace where no span is named.
+    It is the judged span, else the nearest leaf inference span below it, else the first of its
+    trace within an hour; the first of the whole trace where no span is named.
     """
     ids, valid = hex_ids(table["span_id"])
     judged = np.where(valid[rows], traces.find(trace[rows], ids[rows]), -1)

@@ -107,7 +107,8 @@ class EvalPlan:
 _HIGHER = {
     "groundedness": 0.7, "faithfulness": 0.7, "relevance": 0.6, "answer_relevance": 0.6,
     "answer_relevancy": 0.6, "context_relevance": 0.5, "context_precision": 0.5,
-    "context_recall": 0.5, "correctness": 0.7, "helpfulness": 0.5, "coherence": 0.5, "task_completion": 0.5,
+    "context_recall": 0.5, "correctness": 0.7, "helpfulness": 0.5, "coherence": 0.5,
+    "task_completion": 0.5,
 }  # fmt: skip
 _LOWER = {"hallucination": 0.5, "toxicity": 0.5, "bias": 0.5, "pii_leakage": 0.5}
 WELL_KNOWN_EVALS: Mapping[str, EvalPlan] = {

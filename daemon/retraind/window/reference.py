@@ -83,10 +83,10 @@ def pool(
 ) -> tuple[Counts, Rung] | None:
     """What a window of `n` sessions over these hours of the week is compared with.
 
-    The narrowest with at least ratio x n sessions of: the same hours of the week; the same hours of
-    the day on the same kind of day (weekday or weekend); the same hours of the day; everything. None
-    when even everything is too small: the result is immature. Scores and rates pool all versions of
-    the model judged by the same judge, and rates always everything.
+    The narrowest with at least ratio x n sessions of: the same hours of the week; the same hours
+    of the day on the same kind of day (weekday or weekend); the same hours of the day; everything.
+    None when even everything is too small: the result is immature. Scores and rates pool all
+    versions of the model judged by the same judge, and rates always everything.
     """
     items = _items(reference, key)
     for rung in _RUNGS if key[2] != "rate" else _RUNGS[-1:]:

@@ -171,7 +171,7 @@ def inherit(traces: Traces, codes: Codes) -> Ints:
 
 
 def first_in_trace(traces: Traces, carriers: Ints, rows: Ints) -> Ints:
-    """For each row the carrier of its trace with the lowest (start, span id), at most an hour off."""
+    """For each row the carrier of its trace with the lowest (start, span id) within an hour."""
     wanted = np.zeros(len(traces.trace_ids), bool)
     wanted[traces.trace[rows]] = True
     carriers = carriers[wanted[traces.trace[carriers]]]

@@ -1,8 +1,9 @@
 """How far the events of one source are complete: a pure state machine over batches.
 
-Watermark = newest event time - lateness, where lateness is the 99th percentile of (newest event time
-seen before - event time), between `lateness_min` and `lateness_max`. An idle source's watermark advances
-by the wall time since its last arrival, never to the wall clock: a backfill stays where its events are.
+Watermark = newest event time - lateness, where lateness is the 99th percentile of (newest event
+time seen before - event time), between `lateness_min` and `lateness_max`. An idle source's
+watermark advances by the wall time since its last arrival, never to the wall clock: a backfill
+stays where its events are.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ FUTURE_NS = 300 * SECOND_NS
 HALVE_AT = 100_000
 PERCENTILE = 99
 BINS = 64
-"""Bin 0: not late, or by less than a second; bin k: less than 1.25**k seconds; the last: the rest."""
+"""Bin 0: late by less than a second; bin k: by less than 1.25**k seconds; the last: the rest."""
 
 _EDGES_NS = np.rint(1.25 ** np.arange(BINS - 1) * SECOND_NS).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one batch of rows of a source says about time. No newest event: all lay in the future."""
+    """What a batch of rows of a source says about time. No newest event: all lay in the future."""
 
     max_event_ns: int | None
     lateness_counts: tuple[int, ...]
@@ -83,7 +84,7 @@ class SourceClock:
         )
 
     def lateness_ns(self, settings: WindowSettings) -> int:
-        """Allowance for late spans: upper edge of the bin of the 99th percentile, within the bounds."""
+        """Allowance for late spans: upper edge of the 99th percentile's bin, within the bounds."""
         low, high = int(settings.lateness_min * SECOND_NS), int(settings.lateness_max * SECOND_NS)
         counts = np.cumsum(self.lateness_counts)
         if counts[-1] == 0:
@@ -99,7 +100,7 @@ class SourceClock:
 
 
 def first_clock(batch: Batch) -> SourceClock | None:
-    """The clock of a source seen for the first time; None while all its events lie in the future."""
+    """The clock of a new source; None while all its events lie in the future."""
     if batch.max_event_ns is None:
         return None
     return SourceClock(batch.max_event_ns, batch.arrived_ns, batch.lateness_counts)

@@ -153,7 +153,8 @@ def test_an_evaluation_without_a_verdict_is_a_score_only() -> None:
 
 def test_an_evaluation_of_the_root_goes_to_the_call_below_it() -> None:
     spans = [
-        span(1, 1, operation="agent", request_model=None), span(1, 2, 1, request_model="far", start_time=HOUR),
+        span(1, 1, operation="agent", request_model=None),
+        span(1, 2, 1, request_model="far", start_time=HOUR),
         span(1, 3, 1, operation="chain", request_model=None), span(1, 4, 3, request_model="near"),
     ]  # fmt: skip
     result = build(spans, [judged(1, 3, passed=True), judged(1, None, passed=True, seq=1)])

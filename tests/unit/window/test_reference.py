@@ -62,7 +62,8 @@ def test_the_narrowest_pool_that_is_large_enough(
     ratio_n: int, m: int | None, rung: str | None
 ) -> None:
     reference = freeze(
-        "pinned", {KEY: {9: number(10), DAY + 9: number(20), 5 * DAY + 9: number(40), 3: number(80)}}
+        "pinned",
+        {KEY: {9: number(10), DAY + 9: number(20), 5 * DAY + 9: number(40), 3: number(80)}},
     )  # fmt: skip
     found = pool(reference, KEY, frozenset({9}), ratio_n, 1.0)
     assert (found and (found[0].n, found[1])) == (m and (m, rung))
@@ -105,7 +106,8 @@ def test_maturity_needs_seven_days_and_2800_sessions() -> None:
 def test_a_training_file_is_counted_like_a_pane() -> None:
     plan = MonitorPlan.from_settings(Monitor(name="m"))
     table = pa.table(
-        {"input_tokens": [100, 100, None, 0], "finish_reason": ["stop", "stop", "length", None], "x": [1] * 4}
+        {"input_tokens": [100, 100, None, 0], "x": [1] * 4,
+         "finish_reason": ["stop", "stop", "length", None]}
     )  # fmt: skip
     counts = counts_from_table(table, plan)
     assert counts[KEY] == {-1: Counts("number", (0, 5079), (1, 2), missing=1)}
