@@ -141,8 +141,10 @@ class Slow:
             for _, row in calls
         }
 
-    def rows(self, features: list[tuple[str, str, str, bool]], cohort: str | None, *,
-             dominated: int, passes: Any, limit: int = 512) -> dict[tuple[Any, ...], Row]:  # fmt: skip
+    def rows(
+        self, features: list[tuple[str, str, str, bool]], cohort: str | None, *, dominated: int,
+        passes: Any, limit: int = 512,
+    ) -> dict[tuple[Any, ...], Row]:  # fmt: skip
         """(service, environment, model, cohort, hour, feature, version, kind) -> row of a pane."""
         out: dict[tuple[Any, ...], Row] = {}
         panes: dict[tuple[Any, ...], list[tuple[Any, Row]]] = defaultdict(list)

@@ -10,6 +10,7 @@ from retraind.config.settings import Limits, Match, Monitor
 from retraind.model import SeriesKey
 from retraind.window.panes import PaneBuild, build_panes
 from retraind.window.plan import MonitorPlan
+from retraind.window.reference import reference_from_panes
 from window_oracle import HOUR, Row, as_rows, eval_table, log_bucket, span_id, span_table, trace_id
 
 
@@ -230,3 +231,18 @@ def test_a_monitor_watches_what_it_matches() -> None:
 def test_a_call_without_a_request_model_is_of_the_model_that_answered() -> None:
     spans = [span(1, 1, request_model=None, response_model="y")]
     assert build(spans).new_series[0].model == "y"
+
+
+def test_panes_become_a_reference_by_hour_of_the_week() -> None:
+    spans = [span(t, 1, input_tokens=100, start_time=t * HOUR) for t in (1, 1 + 168, 2)]
+    plan = MonitorPlan.from_settings(Monitor(name="m"))
+    rows = build_panes(
+        span_table([{**row, "trace_id": trace_id(n + 1)} for n, row in enumerate(spans)]),
+        eval_table([]), [plan], first_ns=0, last_ns=200 * HOUR, limits=Limits(),
+    ).rows  # fmt: skip
+    reference = reference_from_panes(rows)
+    # the epoch was a Thursday: 01:00 is hour 3 * 24 + 1 of the week
+    assert {h: c.n for h, c in reference.counts["input_tokens", "", "number"].items()} == {
+        73: 2,
+        74: 1,
+    }
