@@ -46,6 +46,9 @@ class FakeIntake:
     """Keeps every request in memory. `answer` may be set to a result or an exception."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
         self.calls: list[Call] = []
         self.answer: ExportResult | Exception | None = None
         self.delay_seconds = 0.0
@@ -107,6 +110,7 @@ class Receiver:
         self.admission = Admission(self.limits, self.telemetry, accepting=accepting)
         self.tokens = Tokens(tokens) if tokens else None
         self._tls = tls
+        self._before = self._samples()
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -125,7 +129,9 @@ class Receiver:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
 
     async def _start(self) -> None:
-        exchange = Exchange(self.intake, self.admission, self.tokens, self.telemetry)
+        exchange = self.exchange = Exchange(
+            self.intake, self.admission, self.tokens, self.telemetry
+        )
         self._grpc = GrpcServer(GrpcReceiver(endpoint="127.0.0.1:0", tls=self._tls), exchange)
         await self._grpc.start()
         settings = HttpReceiver(endpoint="127.0.0.1:0", tls=self._tls)
@@ -152,8 +158,23 @@ class Receiver:
     def http_url(self) -> str:
         return f"http://127.0.0.1:{self.http_port}"
 
+    def reset(self) -> None:
+        """Forget what was received and counted, for the next test."""
+        self.intake.reset()
+        self.admission.draining = False
+        self._before = self._samples()
+
     def counter(self, name: str, **labels: str) -> float:
-        return self.telemetry.registry.get_sample_value(f"retraind_{name}", labels) or 0.0
+        """The value of a metric since the start or the last reset."""
+        key = (f"retraind_{name}", frozenset(labels.items()))
+        return self._samples().get(key, 0.0) - self._before.get(key, 0.0)
+
+    def _samples(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+        return {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for metric in self.telemetry.registry.collect()
+            for sample in metric.samples
+        }
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.http_port), timeout=10)

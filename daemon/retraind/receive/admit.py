@@ -88,6 +88,10 @@ class Admission:
         telemetry.in_flight_capacity_bytes.set(self._capacity)
         telemetry.in_flight_bytes.set_function(lambda: self._held)
 
+    def is_large(self, size: int) -> bool:
+        """Whether `size` bytes are so many that their turn comes in order of arrival."""
+        return size > self._capacity // 64
+
     @property
     def contended(self) -> bool:
         """Whether a request waits for room."""
@@ -148,7 +152,7 @@ class Admission:
         """
         self.check(deadline_seconds)
         size = min(size, self._capacity)
-        must_queue = bool(self._waiters) and size > self._capacity // 64
+        must_queue = bool(self._waiters) and self.is_large(size)
         if must_queue or self._held + size > self._capacity:
             await self._wait(size, deadline_seconds)
         else:

@@ -8,9 +8,9 @@ admission. grpcio is also told not to decompress, so that gzip is inflated under
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
@@ -29,12 +29,10 @@ from retraind.receive.answer import (
 )
 from retraind.receive.exchange import Exchange
 from retraind.receive.inflate import MAGIC, inflate
+from retraind.receive.patience import Patience
 
 READ_TIMEOUT_SECONDS = 10.0
 """A message that takes longer to arrive is given up; exporters give up after 10 s themselves."""
-
-SLOW_READ_SECONDS = 1.0
-"""From then on a read ends as soon as another request waits for its room."""
 
 _COLLECTOR = "/opentelemetry.proto.collector."
 METHODS: dict[str, Signal] = {
@@ -104,41 +102,33 @@ class OtlpHandlers(grpc.GenericRpcHandler):
     async def _read(self, context: Any, lease: Lease) -> bytes:
         """The request, inflated; `lease` then holds exactly its size."""
         admission = self._exchange.admission
-        message = await self._receive(context)
+        try:
+            async with Patience(admission, lease, READ_TIMEOUT_SECONDS):
+                message = await context.read()
+        except TimeoutError:
+            raise RequestError(_SLOW) from None
         if message is grpc.aio.EOF:
-            # Over the limit grpcio has already answered RESOURCE_EXHAUSTED; this counts it.
-            raise RequestError(_OVERSIZE) if context.done() else InvalidPayload("No message.")
+            await _raise_no_message()
         lease.shrink_to(len(message))
         if message.startswith(MAGIC):  # never the start of a valid protobuf message
             return await inflate(message, admission, lease)
         return bytes(message)
 
-    async def _receive(self, context: Any) -> Any:
-        """The one message. Its reservation is large, so a slow sender yields when others wait."""
-        admission = self._exchange.admission
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        timeout = asyncio.timeout(READ_TIMEOUT_SECONDS)
 
-        def hurry() -> None:
-            nonlocal timer
-            if admission.contended:
-                timeout.reschedule(loop.time())
-            else:
-                timer = loop.call_later(SLOW_READ_SECONDS / 4, hurry)
+async def _raise_no_message() -> NoReturn:
+    """Tell apart why grpcio has no message for us.
 
-        timer = loop.call_later(SLOW_READ_SECONDS, hurry)
-        try:
-            async with timeout:
-                return await context.read()
-        except TimeoutError:
-            if loop.time() - started < READ_TIMEOUT_SECONDS:
-                raise admission.refusal("memory") from None
-            raise RequestError(_SLOW) from None
-        finally:
-            timer.cancel()
+    Over the limit it answers RESOURCE_EXHAUSTED itself and then cancels the handler. It also does
+    so when the sender vanishes within a message, which is therefore counted as too large too.
+    """
+    try:
+        await asyncio.sleep(_CANCEL_FOLLOWS_SECONDS)
+    except asyncio.CancelledError:
+        raise RequestError(_OVERSIZE) from None
+    raise InvalidPayload("The call ended without a complete message.")
 
 
+_CANCEL_FOLLOWS_SECONDS = 0.1
 _SLOW = Failure(
     "invalid",
     grpc.StatusCode.DEADLINE_EXCEEDED.value[0],
@@ -210,11 +200,10 @@ def _options(exchange: Exchange) -> list[tuple[str, int]]:
 
 
 def _credentials(tls: Tls) -> Any:
-    return grpc.ssl_server_credentials([(_pem(tls.key_file), _pem(tls.cert_file))])
-
-
-def _pem(path: Path) -> bytes:
+    """Raises StartError; grpcio itself would only fail at the first handshake."""
     try:
-        return path.read_bytes()
-    except OSError as exc:
-        raise StartError(f"TLS file {path}: {exc.strerror}") from exc
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.cert_file, tls.key_file)
+        pair = (tls.key_file.read_bytes(), tls.cert_file.read_bytes())
+    except (OSError, ssl.SSLError) as exc:
+        raise StartError(f"TLS certificate or key of receivers.grpc.tls: {exc}") from exc
+    return grpc.ssl_server_credentials([pair])

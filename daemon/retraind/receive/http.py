@@ -26,6 +26,7 @@ from retraind.receive.answer import (
 )
 from retraind.receive.exchange import Exchange
 from retraind.receive.inflate import inflate
+from retraind.receive.patience import Patience
 from retraind.receive.protocol import Encoding
 
 BODY_TIMEOUT_SECONDS = 30.0
@@ -96,7 +97,7 @@ class OtlpHttp:
         length = self._length(headers)
         lease = await self._exchange.admission.reserve(length or 0)
         try:
-            async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
+            async with Patience(self._exchange.admission, lease, BODY_TIMEOUT_SECONDS):
                 data = await self._read(body, lease, length)
             if content_encoding == "gzip":
                 data = await inflate(data, self._exchange.admission, lease)

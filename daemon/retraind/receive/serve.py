@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from retraind.config.settings import Tls
 from retraind.errors import StartError
@@ -19,6 +20,9 @@ from retraind.receive.auth import split_endpoint
 
 _BACKLOG = 1024
 _KEEP_ALIVE_SECONDS = 60
+_HEADER_BYTES = 32 * 1024
+HEADER_TIMEOUT_SECONDS = 10.0
+"""A connection that has not sent complete headers by then is closed."""
 
 
 class _Server(uvicorn.Server):
@@ -27,6 +31,54 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         yield
+
+
+class _Protocol(HttpToolsProtocol):
+    """HTTP/1.1 whose headers are bounded in size and time; uvicorn bounds neither."""
+
+    _header_bytes = 0
+    _header_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_headers()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._headers_arrived()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._expect_headers()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value))
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._headers_arrived()
+        super().on_headers_complete()
+
+    def _count(self, size: int) -> None:
+        self._header_bytes += size
+        if self._header_bytes > _HEADER_BYTES:
+            raise ValueError("headers too large")  # becomes a parser error: 400 and closed
+
+    def _expect_headers(self) -> None:
+        self._headers_arrived()
+        self._header_bytes = 0
+        self._header_timer = asyncio.get_running_loop().call_later(
+            HEADER_TIMEOUT_SECONDS, self.transport.close
+        )
+
+    def _headers_arrived(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
 
 
 class EmbeddedServer:
@@ -82,7 +134,7 @@ def _config(app: Any, tls: Tls | None) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
         loop="none",
-        http="httptools",
+        http=_Protocol,
         ws="none",
         lifespan="off",
         log_config=None,
