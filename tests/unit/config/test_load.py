@@ -306,7 +306,7 @@ def test_settings_that_do_not_go_together(config: Path) -> None:
         "14:13: monitors[0].policy: the reason schedule needs an interval; add `schedule: 30d`",
         "14:17: monitors[0].policy.k: is more than `of` has reasons; lower it",
         "15:26: monitors[0].window.min_length: is longer than max_length; lower it",
-        "16:36: monitors[0].detector.bands.investigate: is above retrain (0.25); lower it",
+        "16:37: monitors[0].detector.bands.investigate: is above retrain (0.25); lower it",
     ]
 
 

@@ -1,117 +1,21 @@
-"""The admin app over ASGI. `FakeDaemon` stands in for the composed daemon and only records calls;
-the app with the real one is tested in tests/acceptance."""
+"""The admin app over ASGI. `FakeDaemon` stands in for the composed daemon."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
+from fake_daemon import TABLE, FakeDaemon
 from retraind.console.admin import admin_app
-from retraind.console.daemon import (
-    Ingest,
-    OutboxStatus,
-    PinReference,
-    SeriesStatus,
-    Status,
-    TriggerStatus,
-    WindowStatus,
-)
+from retraind.console.daemon import PinReference
 from retraind.errors import ConfigError, QueryError, StoreUnavailable
-from retraind.model import SeriesKey
 from retraind.receive.auth import Tokens
 from retraind.telemetry import Telemetry
-
-KEY = SeriesKey("default", "bot<script>alert(1)</script>", "prod", "model-a", "premium")
-T = 1_700_000_000_000_000_000  # 2023-11-14T22:13:20Z
-STATUS = Status(
-    version="0.1.0",
-    started_ns=T,
-    data="/srv/data",
-    ingest=Ingest(accepted_spans=12345, spans_per_second=17.25, last_commit_ns=T),
-    series=(SeriesStatus(KEY, (("input_tokens", "firing"), ("cost", "ok")), "pinned", T),),
-    windows=(WindowStatus(KEY, "input_tokens", T, 300, "retrain", 0.314159, 0.0001),),
-    triggers=(TriggerStatus("rt_1", "default", "bot", "prod", "model-a", "drift", T, T),),
-    outbox=(OutboxStatus("rt_1", "hook", "pending", 3, T, 500, "secret answer"),),
-)
-TABLE = pa.table(
-    {
-        "at": pa.array([T + 123_456_789, None], pa.timestamp("ns")),
-        "n": pa.array([2**60, 1], pa.int64()),
-        "total": pa.array([Decimal(7), Decimal("0.5")], pa.decimal128(20, 2)),
-        "x": pa.array([float("nan"), 0.25]),
-        "blob": pa.array([b"\x00\xff", None]),
-        "times": pa.array([[T + 1], []], pa.list_(pa.timestamp("ns"))),
-    }
-)
-
-
-@dataclass
-class Result:
-    table: pa.Table
-    truncated: bool = False
-
-
-class FakeDaemon:
-    """Records what it was asked; answers are set by the test."""
-
-    def __init__(self) -> None:
-        self.reasons: list[str] = []
-        self.calls: list[Any] = []
-        self.error: Exception | None = None
-
-    def _call(self, *call: Any) -> None:
-        self.calls.append(call)
-        if self.error is not None:
-            raise self.error
-
-    def readiness(self) -> Sequence[str]:
-        return self.reasons
-
-    async def status(self) -> Status:
-        return STATUS
-
-    async def sql(self, query: str) -> Result:
-        self._call("sql", query)
-        return Result(TABLE, truncated=True)
-
-    async def reload(self) -> None:
-        self._call("reload")
-
-    async def references(self) -> list[dict[str, Any]]:
-        return [{"id": "ref_1"}]
-
-    async def reference(self, reference_id: str) -> dict[str, Any] | None:
-        return {"id": reference_id} if reference_id == "ref_1" else None
-
-    async def pin_reference(self, request: PinReference) -> list[dict[str, Any]]:
-        self._call("pin", request)
-        return [{"id": "ref_2"}]
-
-    async def webhooks(self) -> Sequence[OutboxStatus]:
-        return STATUS.outbox
-
-    async def retry_webhook(self, trigger_id: str, destination: str | None) -> int:
-        self._call("retry", trigger_id, destination)
-        return 1 if trigger_id == "rt_1" else 0
-
-    async def test_webhook(self, destination: str) -> dict[str, Any]:
-        self._call("test", destination)
-        if destination != "hook":
-            raise LookupError(destination)
-        return {"status": 204, "error": None, "seconds": 0.1}
-
-    async def triggers(self, limit: int) -> list[dict[str, Any]]:
-        self._call("triggers", limit)
-        return [{"id": "rt_1"}]
 
 
 @pytest.fixture

@@ -1,0 +1,226 @@
+"""`retraind status`, `reference` and `webhook`: looking at the running daemon and telling it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from retraind.cli import show
+from retraind.cli.client import Target, target_options
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_SERIES = ("monitor", "service_name", "environment", "model", "cohort")
+
+
+def _call(where: dict[str, Any], method: str, path: str, **options: Any) -> Any:
+    with Target(**where).client() as client:
+        return client.request(method, path, **options).json()
+
+
+def _list(rows: list[dict[str, Any]], names: tuple[str, ...], title: str | None = None) -> None:
+    show.table(names, ([row.get(name) for name in names] for row in rows), title=title)
+
+
+@click.command()
+@target_options
+@_json_option
+@click.option(
+    "--quiet", is_flag=True, help="Print nothing; the exit code says whether it is ready."
+)
+def status(as_json: bool, quiet: bool, **where: Any) -> int:
+    """Show what the daemon sees. Exits with 1 when it is not ready.
+
+    \b
+    Examples:
+      retraind status
+      retraind status --json | jq .ingest
+      retraind status --quiet && echo ready
+    """
+    body = _call(where, "GET", "/api/v1/status")
+    code = 0 if body["ready"] else 1
+    if quiet:
+        return code
+    if as_json:
+        show.as_json(body)
+        return code
+    ready = "ready" if body["ready"] else f"not ready: {', '.join(body['reasons'])}"
+    click.echo(f"retraind {body['version']}, data in {body['data']}: {ready}")
+    show.table(("ingest", ""), body["ingest"].items())
+    series = [
+        {**row["series"], "feature": feature, "state": state, "reference": row["reference"]}
+        for row in body["series"]
+        for feature, state in row["states"].items()
+    ]
+    _list(series, (*_SERIES, "feature", "state", "reference"), "Series")
+    windows = [{**row["series"], **row} for row in body["windows"]]
+    results = ("feature", "end_at", "sessions", "verdict", "score", "p_value", "rate")
+    _list(windows, (*_SERIES, *results), "Last windows")
+    _list(body["triggers"], ("id", "service_name", "model", "reason", "created_at"), "Triggers")
+    _list(body["outbox"], ("trigger_id", "destination", "status", "attempts"), "Deliveries")
+    return code
+
+
+@click.group()
+def reference() -> None:
+    """What windows are compared with.
+
+    \b
+    Examples:
+      retraind reference list
+      retraind reference pin --model gpt-4o --from training.parquet
+      retraind reference show ref_5f2c
+    """
+
+
+@reference.command("list")
+@target_options
+@_json_option
+def reference_list(as_json: bool, **where: Any) -> int:
+    """List the references, active ones first."""
+    body = _call(where, "GET", "/api/v1/references")
+    if as_json:
+        show.as_json(body["references"])
+    else:
+        _references(body["references"])
+    return 0
+
+
+@reference.command("show")
+@click.argument("reference_id", metavar="ID")
+@target_options
+def reference_show(reference_id: str, **where: Any) -> int:
+    """Print one reference with its counts, as JSON."""
+    show.as_json(_call(where, "GET", f"/api/v1/references/{reference_id}"))
+    return 0
+
+
+@reference.command("pin")
+@target_options
+@_json_option
+@click.option(
+    "--from", "source", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Parquet or JSON-lines file, one session a row, columns named like the features.",
+)  # fmt: skip
+@click.option("--monitor", help="Only series of this monitor.")
+@click.option("--service", "service_name", help="Only series of this service.")
+@click.option("--environment", help="Only series of this environment.")
+@click.option("--model", help="Only series of this model.")
+@click.option("--cohort", help="Only series of this cohort.")
+@click.option("--start", type=click.DateTime(), help="Begin of the period, UTC.")
+@click.option("--end", type=click.DateTime(), help="End of the period, UTC.")
+def reference_pin(as_json: bool, source: Path | None, start: Any, end: Any, **rest: Any) -> int:
+    """Make a period of traffic, or a file, the reference of every matching series.
+
+    \b
+    Examples:
+      retraind reference pin --service support-bot --start 2026-10-01 --end 2026-10-15
+      retraind reference pin --model gpt-4o --from training.parquet
+    """
+    if source is not None and (start is not None or end is not None):
+        raise click.UsageError("Write either --from or --start and --end.")
+    where = {name: rest.pop(name) for name in ("data", "url", "token_file")}
+    query = {name: value for name, value in rest.items() if value is not None}
+    for name, moment in (("start_ns", start), ("end_ns", end)):
+        if moment is not None:
+            query[name] = str(_utc_seconds(moment) * 1_000_000_000)
+    content = b""
+    if source is not None:
+        query["source"] = source.name
+        content = _arrow(_read(source))
+    body = _call(where, "POST", "/api/v1/references", params=query, content=content)
+    if as_json:
+        show.as_json(body["references"])
+    else:
+        _references(body["references"])
+    return 0
+
+
+def _references(rows: list[dict[str, Any]]) -> None:
+    _list(rows, ("id", *_SERIES, "kind", "source", "sessions", "created_at", "active"))
+
+
+def _utc_seconds(moment: Any) -> int:
+    from datetime import UTC  # noqa: PLC0415
+
+    return int(moment.replace(tzinfo=UTC).timestamp())
+
+
+def _read(path: Path) -> pa.Table:
+    import pyarrow as pa  # noqa: PLC0415
+
+    try:
+        if path.suffix == ".parquet":
+            import pyarrow.parquet as pq  # noqa: PLC0415
+
+            return pq.read_table(path)
+        import pyarrow.json as pj  # noqa: PLC0415
+
+        return pj.read_json(path)
+    except (pa.ArrowException, OSError) as error:
+        raise click.BadParameter(f"{path} is neither Parquet nor JSON lines: {error}") from error
+
+
+def _arrow(table: pa.Table) -> bytes:
+    import pyarrow as pa  # noqa: PLC0415
+
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+@click.group()
+def webhook() -> None:
+    """Deliveries of triggers.
+
+    \b
+    Examples:
+      retraind webhook list
+      retraind webhook retry rt_01JD4 --destination pipeline
+      retraind webhook test pipeline
+    """
+
+
+@webhook.command("list")
+@target_options
+@_json_option
+def webhook_list(as_json: bool, **where: Any) -> int:
+    """List deliveries, newest first."""
+    body = _call(where, "GET", "/api/v1/webhooks")
+    if as_json:
+        show.as_json(body["deliveries"])
+    else:
+        names = ("trigger_id", "destination", "status", "attempts", "next_attempt_at")
+        _list(body["deliveries"], (*names, "last_status", "last_error"))
+    return 0
+
+
+@webhook.command("retry")
+@click.argument("trigger_id", metavar="TRIGGER")
+@click.option("--destination", help="Only this destination.")
+@target_options
+def webhook_retry(trigger_id: str, destination: str | None, **where: Any) -> int:
+    """Deliver a trigger again at once, with the same id and body."""
+    wanted = {"trigger_id": trigger_id}
+    if destination is not None:
+        wanted["destination"] = destination
+    body = _call(where, "POST", "/api/v1/webhooks/retry", json=wanted)
+    click.echo(f"{body['scheduled']} scheduled")
+    return 0
+
+
+@webhook.command("test")
+@click.argument("destination")
+@target_options
+def webhook_test(destination: str, **where: Any) -> int:
+    """Send a signed test event to DESTINATION. Exits with 1 when it was not accepted."""
+    body = _call(where, "POST", "/api/v1/webhooks/test", json={"destination": destination})
+    accepted = body["status"] is not None and 200 <= body["status"] < 300
+    answer = body["status"] if body["error"] is None else body["error"]
+    click.echo(f"{destination}: {'accepted' if accepted else 'not accepted'} ({answer})")
+    return 0 if accepted else 1
