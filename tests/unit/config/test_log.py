@@ -1,0 +1,53 @@
+"""Log lines as a collector and as a person read them."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from retraind import log
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def test_not_a_terminal_gets_one_json_object_a_line() -> None:
+    out = io.StringIO()
+    log.configure(out)
+    structlog.get_logger().info("segment sealed", segment=7)
+    structlog.get_logger().debug("not shown")
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        structlog.get_logger().exception("tick failed")
+    logging.getLogger("uvicorn.error").warning("from %s", "elsewhere")
+    first, second, third = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert (first["event"], first["segment"], first["level"]) == ("segment sealed", 7, "info")
+    assert first["time"].endswith("Z")
+    assert second["exception"][0]["exc_type"] == "ValueError"
+    assert third["event"] == "from elsewhere"
+
+
+def test_a_terminal_gets_text() -> None:
+    out = Terminal()
+    log.configure(out)
+    structlog.get_logger().info("segment sealed", segment=7)
+    assert "segment sealed" in out.getvalue()
+    assert not out.getvalue().startswith("{")
