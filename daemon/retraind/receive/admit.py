@@ -21,7 +21,8 @@ from retraind.telemetry import Telemetry
 RETRY_SECONDS = (1.0, 30.0)
 """Bounds of the retry hint: long enough to recover, short enough for an exporter's own queue."""
 
-_RATE_WEIGHT = 0.2
+_RATE_MIN_SECONDS = 0.1
+_RATE_MEMORY_SECONDS = 5.0
 
 
 class Lease:
@@ -81,7 +82,9 @@ class Admission:
         self._queue: OrderedDict[Lease, None] = OrderedDict()
         self._queued_bytes = 0
         self._progress_at = 0.0
-        self._drain_rate: float | None = None  # bytes/s, while the queue was long enough to tell
+        self._busy_since: float | None = None
+        self._drained_bytes = 0.0
+        self._drain_rate: float | None = None  # bytes/s, last seen while the queue was long
         self._heavy = asyncio.Semaphore(max(1, self._capacity // (2 * limits.request_bytes)))
         # Below this a queue is one small commit, whose fixed cost says nothing about the rate.
         self._meaningful_bytes = self._capacity // 16
@@ -199,29 +202,37 @@ class Admission:
                 turn.set_result(None)
 
     def enqueue(self, lease: Lease) -> None:
+        now = self._monotonic()
         if not self._queue:
-            self._progress_at = self._monotonic()
+            self._progress_at = now
         self._queue[lease] = None
         self._queued_bytes += lease.size
+        if self._busy_since is None and self._queued_bytes >= self._meaningful_bytes:
+            self._busy_since, self._drained_bytes = now, 0.0
 
     def dequeue(self, lease: Lease, *, committed: bool) -> None:
         """Take a body off the queue; a committed one tells how fast the queue drains."""
         if lease not in self._queue:
             return
         del self._queue[lease]
+        self._queued_bytes -= lease.size
         if committed:
             self._observe(lease.size)
-        self._queued_bytes -= lease.size
+        if self._queued_bytes < self._meaningful_bytes:
+            self._busy_since = None
 
     def _observe(self, size: int) -> None:
-        now = self._monotonic()
-        elapsed, self._progress_at = now - self._progress_at, now
-        if self._queued_bytes < self._meaningful_bytes:
+        """Rate = bytes committed / time since the queue became long; older halves are forgotten."""
+        self._progress_at = now = self._monotonic()
+        if self._busy_since is None:
             return
-        # Answers of one commit arrive together: an interval of 1 ms at least keeps rates finite.
-        rate = size / max(elapsed, 0.001)
-        old = self._drain_rate
-        self._drain_rate = rate if old is None else old + _RATE_WEIGHT * (rate - old)
+        self._drained_bytes += size
+        elapsed = now - self._busy_since
+        if elapsed >= _RATE_MIN_SECONDS:
+            self._drain_rate = self._drained_bytes / elapsed
+        if elapsed > _RATE_MEMORY_SECONDS:
+            self._busy_since += elapsed / 2
+            self._drained_bytes /= 2
 
 
 _MESSAGES = {
