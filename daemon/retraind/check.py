@@ -5,7 +5,6 @@ Used by `retraind check`, at start and on reload.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from retraind.config.document import Loc, Problem
 from retraind.config.load import Loaded, load_with_marks, raise_problems, suggest
 from retraind.config.settings import Config, Feature, Listener, Monitor
 from retraind.errors import ConfigError
+from retraind.receive.auth import is_loopback, split_endpoint
 
 
 def load_checked(path: Path | None, overrides: Sequence[str] = ()) -> Config:
@@ -45,15 +45,15 @@ def _addresses(config: Config) -> list[tuple[Loc, Listener | None, str]]:
 
 
 def _listeners(config: Config) -> Iterator[Finding]:
-    seen: list[tuple[str, str, Loc]] = []
+    seen: list[tuple[str, int, Loc]] = []
     for loc, _, endpoint in _addresses(config):
-        host, _, port = endpoint.rpartition(":")
-        if int(port) > 65535:
+        host, port = split_endpoint(endpoint)
+        if port > 65535:
             yield loc, f"the port {port} does not exist; write one up to 65535"
             continue
         for other_host, other_port, other in seen:
             overlap = host == other_host or _is_any(host) or _is_any(other_host)
-            if port == other_port != "0" and overlap:
+            if port == other_port != 0 and overlap:
                 name = ".".join(str(part) for part in other)
                 yield loc, f"{endpoint} is also used by {name}; give each listener its own port"
         seen.append((host, port, loc))
@@ -64,7 +64,7 @@ def _exposure(config: Config) -> Iterator[Finding]:
     if receivers.tokens_file is not None or receivers.allow_unauthenticated:
         return
     for loc, listener, endpoint in _addresses(config):
-        if listener is not None and not _is_loopback(endpoint.rpartition(":")[0]):
+        if listener is not None and not is_loopback(split_endpoint(endpoint)[0]):
             yield (
                 loc,
                 (
@@ -75,14 +75,7 @@ def _exposure(config: Config) -> Iterator[Finding]:
 
 
 def _is_any(host: str) -> bool:
-    return host in ("", "0.0.0.0", "[::]")  # noqa: S104 - compared, not bound
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return host in ("", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
 
 
 def _files(config: Config) -> Iterator[Finding]:

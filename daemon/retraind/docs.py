@@ -66,8 +66,8 @@ every problem at once, with its line and what to write instead. `retraind serve 
 sets single values. `SIGHUP` or `POST /-/reload` reads the file again; a bad file changes nothing.
 
 - `${{VAR}}` and `${{VAR:-default}}` stand for environment variables inside values, `$$` for a
-  dollar sign. A variable that is not set and has no default is an error. What a variable contains never
-  becomes structure, and a value in quotes stays text.
+  dollar sign. A variable that is not set and has no default is an error. What a variable contains
+  never becomes structure, and a value in quotes stays text.
 - Durations are written `500ms`, `90s`, `15m`, `1h30m`, `7d`; sizes `512KiB`, `64MiB`, `20GiB`.
 - Secrets are in files: settings that end in `_file` are paths, relative to the configuration file.
 - In the paths below `[]` stands for each element of a list and `{NAMED}` for a name of your own.

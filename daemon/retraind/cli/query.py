@@ -81,7 +81,9 @@ def _run_stopped(data: Path, query: str) -> tuple[pa.Table, bool]:
 
     limits = Admin()
     with open_stopped(data) as database:
-        result = run_sql(database, query, limits.sql_timeout, limits.sql_rows)
+        result = run_sql(
+            database, query, timeout_seconds=limits.sql_timeout, max_rows=limits.sql_rows
+        )
     return result.table, result.truncated
 
 

@@ -51,8 +51,9 @@ def status_json(status: Status, reasons: list[str]) -> Json:
 
 
 def dumps(value: Any) -> bytes:
-    """JSON bytes; NaN and infinities become null."""
-    return orjson.dumps(value, default=_default)
+    """JSON bytes; NaN and infinities become null, times without a zone are UTC."""
+    options = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
+    return orjson.dumps(value, default=_default, option=options)
 
 
 def rows(table: pa.Table) -> list[Json]:

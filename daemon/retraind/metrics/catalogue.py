@@ -28,7 +28,7 @@ class Metric:
 
 DRIFT_SCORE = Metric(
     "retraind_drift_score", "gauge", (*FEATURE, "method"),
-    "Distance of the last closed decision window from its reference, noise floor taken off.",
+    "Distance of the last closed decision window from its reference; psi without its noise floor.",
 )  # fmt: skip
 DRIFT_THRESHOLD = Metric(
     "retraind_drift_threshold", "gauge", (*FEATURE, "method"),

@@ -121,7 +121,7 @@ def test_sql_as_json(socket: TestClient, daemon: FakeDaemon) -> None:
     assert body["rows"] == [
         {
             "at": "2023-11-14T22:13:20.123456789Z", "n": 2**60, "total": 7, "x": None,
-            "blob": "00ff", "times": ["2023-11-14T22:13:20"],
+            "blob": "00ff", "times": ["2023-11-14T22:13:20Z"],
         },
         {"at": None, "n": 1, "total": 0.5, "x": 0.25, "blob": None, "times": []},
     ]  # fmt: skip
