@@ -15,9 +15,9 @@ from retraind.config.settings import parse_duration, parse_size
 HERE = Path()
 plain_text = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=40)
 # YAML 1.1 (the oracle) and 1.2 (ours) disagree on some texts that begin like numbers; keys are
-# not expanded.
+# not expanded, and values of `*_file` are made absolute.
 values = plain_text.filter(lambda text: not text.lstrip("+-.")[:1].isdigit())
-keys = values.filter(lambda text: "$" not in text)
+keys = values.filter(lambda text: "$" not in text and not text.endswith("_file"))
 documents = st.recursive(
     values | st.integers() | st.booleans() | st.none(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3),

@@ -165,9 +165,10 @@ class _Reader:
         except ValueError as error:
             self._problem(mark, loc, str(error))
             return None
-        if loc and str(loc[-1]).endswith("_file") and text:
-            return str(self._folder / text)
-        return plain_value(text) if node.style is None else text
+        value = plain_value(text) if node.style is None else text
+        if value and isinstance(value, str) and loc and str(loc[-1]).endswith("_file"):
+            return str(self._folder / value)
+        return value
 
     def _mapping(self, node: yaml.MappingNode, loc: Loc) -> dict[str, Any]:
         result: dict[str, Any] = {}
