@@ -65,8 +65,9 @@ def _run(target: Target, query: str) -> tuple[pa.Table, bool]:
     try:
         with target.client() as client:
             answer = client.request(
-                "POST", "/api/v1/sql", json={"sql": query}, headers={"Accept": _ARROW}
-            )
+                "POST", "/api/v1/sql", json={"sql": query}, headers={"Accept": _ARROW},
+                timeout=None,  # admin.sql_timeout ends it
+            )  # fmt: skip
     except Unreachable:
         if target.url is not None or not target.data.is_dir():
             raise

@@ -22,7 +22,7 @@ _BYTES = {
 
 
 def parse_duration(value: object) -> float:
-    """Seconds of a Prometheus duration such as `1h30m`. Raises ValueError with the accepted form."""
+    """Seconds of a Prometheus duration, e.g. `1h30m`. Raises ValueError with the accepted form."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     text = str(value).strip()
@@ -131,7 +131,7 @@ class Store(Section):
 
 class WindowSettings(Section):
     min_length: Duration = Field(3600.0, description="A decision window is at least this long.")
-    max_length: Duration = Field(7 * 86400.0, description="and at most this long.")
+    max_length: Duration = Field(7 * 86400.0, description="A decision window is at most this long.")
     min_sessions: int = Field(280, description="A window closes once it has this many sessions.")
     min_sessions_at_max_length: int = Field(
         100, description="At max_length a window with fewer sessions counts as no_data."
@@ -142,7 +142,9 @@ class WindowSettings(Section):
 
 class ReferenceSettings(Section):
     min_age: Duration = Field(7 * 86400.0, description="The first reference covers at least this.")
-    min_sessions: int = Field(2800, description="and this many sessions.")
+    min_sessions: int = Field(
+        2800, description="The first reference has at least this many sessions."
+    )
     ratio: float = Field(10.0, description="A pinned reference needs ratio x window sessions.")
 
 
@@ -152,16 +154,20 @@ class Bands(Section):
 
 
 class Detector(Section):
-    bh_q: float = Field(0.05, description="False discovery rate of one tick (Benjamini-Hochberg).")
-    alpha: float = Field(0.001, description="and the p-value that a window must reach.")
-    windows_for: int = Field(2, description="Windows of the last three that must agree.")
-    keep_firing_for: int = Field(3, description="Quiet windows before an alarm resolves.")
+    bh_q: float = Field(
+        0.05, description="False discovery rate of one tick (Benjamini-Hochberg).", gt=0, lt=1
+    )
+    alpha: float = Field(0.001, description="p-value that a window must reach besides.", gt=0, lt=1)
+    windows_for: int = Field(
+        2, description="Windows of the last three that must agree.", ge=1, le=3
+    )
+    keep_firing_for: int = Field(3, description="Quiet windows before an alarm resolves.", ge=1)
     bands: Bands = Field(Bands(), description="Bands of the corrected PSI.")
     fail_rate_tolerance: float = Field(
         0.01, description="Rise over the baseline fail rate that is tolerated."
     )
     false_pages_per_year: float = Field(
-        4.0, description="Allowed false alarms a year of all fail-rate series together."
+        4.0, description="Allowed false alarms a year, all fail-rate series together.", gt=0
     )
 
 
@@ -195,7 +201,9 @@ class Policy(Section):
     all: tuple[Reason, ...] | None = Field(None, description="Fire when all of these hold.")
     k: int | None = Field(None, description="Fire when k of `of` hold.", gt=0)
     of: tuple[Reason, ...] | None = Field(None, description="Reasons counted by `k`.")
-    cooldown: Duration = Field(7 * 86400.0, description="No second trigger for a model within this.")
+    cooldown: Duration = Field(
+        7 * 86400.0, description="No second trigger for a model within this."
+    )
     schedule: Duration | None = Field(None, description="Ask for retraining at this interval.")
     always: bool = Field(
         False, description="Let the schedule fire although nothing reached notice since."
@@ -217,9 +225,12 @@ class Monitor(Section):
     cohort: str | None = Field(
         None, description='Column, attributes["key"] or resource["key"] that names the cohort.'
     )
-    version: str | None = Field(None, description="Where a model's version stands instead of response_model.")
+    version: str | None = Field(
+        None, description="Where a model's version stands instead of response_model."
+    )
     features: tuple[str | Feature, ...] | None = Field(
-        None, description="Names of built-in features, or features of your own; unset means all built-in."
+        None,
+        description="Names of built-in features, or features of your own; unset: all built-in.",
     )
     evals: dict[str, EvalSettings] = Field(
         default_factory=dict, description="Thresholds of evaluations by name."
@@ -242,7 +253,9 @@ class Destination(Section):
 
 
 class Limits(Section):
-    series: int = Field(1000, description="Series in all; later ones are folded into __other__.", gt=0)
+    series: int = Field(
+        1000, description="Series in all; later ones are folded into __other__.", gt=0
+    )
     cohorts: int = Field(50, description="Cohorts per service and model.", gt=0)
     models: int = Field(50, description="Models per service and environment.", gt=0)
     categories: int = Field(
@@ -266,7 +279,8 @@ class Config(Section):
     admin: Admin = Field(Admin(), description="Metrics, health, API and console.")
     store: Store = Field(Store(), description="Segments, retention and disk.")
     monitors: tuple[Monitor, ...] = Field(
-        (Monitor(name="default"),), description="What is watched; by default every service and model."
+        (Monitor(name="default"),),
+        description="What is watched; by default every service and model.",
     )
     destinations: tuple[Destination, ...] = Field((), description="Where triggers are delivered.")
     limits: Limits = Field(Limits(), description="Bounds of series and labels.")
