@@ -190,7 +190,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--requests", type=int, help="stop after so many requests")
     plan = Plan(**vars(parser.parse_args()))
-    print(json.dumps(asdict(run(plan, requests(count=16, spans=512)))))
+    print(json.dumps(asdict(run(plan, requests(16, 512)))))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """OTLP/JSON bodies to the protobuf bytes of the same request.
 
-The official messages are filled field by field from their own descriptors, by the rules of OTLP/JSON,
-which differ from those of protobuf's JSON: ids are hexadecimal in either case, keys are lowerCamelCase
-only, and enums are integers. Unknown fields are ignored at every level and null means absent. Names of
-enum values, which clients must not send but some do, are understood too; unknown names are not.
+The official messages are filled field by field from their own descriptors, by the rules of
+OTLP/JSON, which differ from those of protobuf's JSON: ids are hexadecimal in either case, keys are
+lowerCamelCase only, and enums are integers. Unknown fields are ignored at every level and null means
+absent. Names of enum values, which clients must not send but some do, are understood too; unknown
+names are not.
 
 An id that is not hexadecimal makes its span invalid, not the request: it is passed on with a length
 that no valid id has. Any other value of a wrong type makes the request invalid.
@@ -117,13 +118,11 @@ def _conversion(field: FieldDescriptor) -> Convert | None:
 
 
 def _identifier(value: Any) -> bytes:
+    text = _string(value)
     try:
-        # fromhex also takes spaces, which are no part of an id.
-        return bytes.fromhex(_string(value)) if " " not in value else _not_an_id(value)
-    except ValueError as error:
-        if isinstance(error, _WrongValueError):
-            raise
-        return _not_an_id(value)
+        return binascii.unhexlify(text)
+    except ValueError:
+        return _not_an_id(text)
 
 
 def _not_an_id(value: str) -> bytes:
@@ -185,7 +184,11 @@ def _integer(lowest: int, highest: int) -> Convert:
 
 def _enum(names: dict[str, int]) -> Convert:
     number = _integer(-(2**31), 2**31 - 1)
-    return lambda value: names[value] if value in names else number(value)
+
+    def convert(value: Any) -> Any:
+        return names[value] if isinstance(value, str) and value in names else number(value)
+
+    return convert
 
 
 _SCALARS: dict[int, Convert] = {

@@ -20,7 +20,7 @@ _NAME_KEYS = ("event.name", "event_name")
 
 @dataclass(frozen=True, slots=True)
 class NormalisedLogs:
-    """Rows of several requests. `dropped` counts per request the records that are not gen_ai events.
+    """Rows of several requests. `dropped` counts, per request, records that are not gen_ai events.
 
     `rejected` has (reason, detail, item), as for spans; only `encoding` occurs.
     """

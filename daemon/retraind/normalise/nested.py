@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -80,7 +81,7 @@ def _json(value: AnyValue, depth: int) -> str:
     return _SCALARS[kind](getattr(value, kind)) if kind in _SCALARS else "null"
 
 
-_SCALARS = {
+_SCALARS: dict[str, Callable[[Any], str]] = {
     "string_value": _text,
     "bool_value": lambda value: "true" if value else "false",
     "int_value": str,

@@ -1,0 +1,305 @@
+"""What decode and normalise should give, by walking official messages in plain Python.
+
+Shares nothing with the code under test but the table of conventions, which it reads on its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+import tomllib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+TABLE = tomllib.loads(
+    Path(__file__).parents[1].joinpath("daemon/retraind/normalise/conventions.toml").read_text()
+)
+INT64_MAX = 2**63 - 1
+KINDS = ["unspecified", "internal", "server", "client", "producer", "consumer"]
+STATUSES = ["unset", "ok", "error"]
+NATIVE = {
+    "text": "string_value",
+    "integer": "int_value",
+    "number": "double_value",
+    "flag": "bool_value",
+}
+
+
+def value_json(value: Any) -> Any:
+    """An AnyValue as the Python value of its JSON text."""
+    kind = value.WhichOneof("value")
+    if kind is None or kind == "string_value_strindex":
+        return None
+    content = getattr(value, kind)
+    if kind == "array_value":
+        return [value_json(item) for item in content.values]
+    if kind == "kvlist_value":
+        return attributes_json(content.values)
+    if kind == "bytes_value":
+        return {"bytesValue": base64.b64encode(content).decode()}
+    if kind == "double_value" and not math.isfinite(content):
+        name = "NaN" if math.isnan(content) else "Infinity" if content > 0 else "-Infinity"
+        return {"doubleValue": name}
+    return content
+
+
+def last_of_each(pairs: Any) -> dict[str, Any]:
+    """Key to AnyValue, in the order in which the surviving ones were sent."""
+    result: dict[str, Any] = {}
+    for pair in pairs:
+        result.pop(pair.key, None)
+        result[pair.key] = pair.value
+    return result
+
+
+def attributes_json(pairs: Any) -> dict[str, Any]:
+    return {key: value_json(value) for key, value in last_of_each(pairs).items()}
+
+
+def is_placeholder(text: str) -> bool:
+    table = TABLE["placeholders"]
+    return text in table["exact"] or text.startswith(table["prefix"])
+
+
+def as_json_text(value: Any) -> str:
+    return json.dumps(value_json(value), separators=(",", ":"), ensure_ascii=False)
+
+
+def coerce(kind: str, value: Any) -> Any:
+    """The value as a column type; None when it gives none."""
+    which = value.WhichOneof("value")
+    if which is None:
+        return None
+    content = getattr(value, which)
+    if which == "string_value" and is_placeholder(content):
+        return None
+    if which == NATIVE[kind]:
+        return content
+    if kind == "text":
+        return as_json_text(value)
+    if kind == "flag":
+        lower = content.lower() if which == "string_value" else ""
+        return lower == "true" if lower in {"true", "false"} else None
+    if kind == "integer":
+        if which == "string_value" and re.fullmatch("-?[0-9]{1,18}", content, re.ASCII):
+            return int(content)
+        if which == "double_value" and content.is_integer() and abs(content) <= 2**53:
+            return int(content)
+        return None
+    if which == "int_value":
+        return float(content)
+    number = r"-?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?"
+    if which == "string_value" and re.fullmatch(number, content, re.ASCII):
+        return float(content)
+    return None
+
+
+def mapped(column: dict[str, Any], source: dict[str, Any], text: str) -> str | None:
+    if "values" not in source:
+        return text
+    lower = text.strip().lower()
+    for canonical, raws in TABLE["values"][source["values"]].items():
+        if lower in raws:
+            return canonical or None
+    unknown = column.get("unknown", "lower")
+    return (lower if unknown == "lower" else unknown) or None
+
+
+def texts_of(column: dict[str, Any], source: dict[str, Any], value: Any) -> list[str] | None:
+    which = value.WhichOneof("value")
+    if which == "array_value":
+        raw = [v.string_value for v in value.array_value.values if v.HasField("string_value")]
+    elif which == "string_value" and not is_placeholder(value.string_value):
+        raw = [value.string_value]
+        if value.string_value.startswith("["):
+            try:
+                raw = [v for v in json.loads(value.string_value) if isinstance(v, str)]
+            except ValueError:
+                pass
+    else:
+        return None
+    return [text for text in (mapped(column, source, r) for r in raw) if text] or None
+
+
+def source_value(column: dict[str, Any], source: dict[str, Any], attributes: dict[str, Any]) -> Any:
+    value = attributes.get(source["key"])
+    if value is None or ("when" in source and source["when"] not in attributes):
+        return None
+    if column["type"] == "texts":
+        return texts_of(column, source, value)
+    if "values" in source:
+        text = value.string_value if value.WhichOneof("value") == "string_value" else None
+        return None if text is None or is_placeholder(text) else mapped(column, source, text)
+    found = coerce(column["type"], value)
+    return found * source["scale"] if found is not None and "scale" in source else found
+
+
+def resolve(table: dict[str, Any], attributes: dict[str, Any]) -> dict[str, tuple[str, Any]]:
+    """Column -> (key, value) for the columns that attributes fill."""
+    groups: dict[str, str] = {}
+    for group in {c.get("group") for c in table.values()} - {None}:
+        members = [c for c in table.values() if c.get("group") == group]
+        order = list(dict.fromkeys(s["convention"] for c in members for s in c["sources"]))
+        used = {
+            s["convention"] for c in members for s in c["sources"]
+            if source_value(c, s, attributes) is not None
+        }  # fmt: skip
+        groups[group] = next((name for name in order if name in used), "")
+    result = {}
+    for name, column in table.items():
+        candidates = [
+            (source["key"], value)
+            for source in column["sources"]
+            if column.get("group") is None or source["convention"] == groups[column["group"]]
+            if (value := source_value(column, source, attributes)) is not None
+        ]
+        vague = column.get("vague", [])
+        specific = [c for c in candidates if c[1] not in vague] if vague else candidates
+        if candidates:
+            result[name] = (specific or candidates)[0]
+    return result
+
+
+def verdict(span: Any, limit: int) -> str | None:
+    if len(span.trace_id) != 16 or not any(span.trace_id):
+        return "invalid_trace_id"
+    if len(span.span_id) != 8 or not any(span.span_id):
+        return "invalid_span_id"
+    if max(span.start_time_unix_nano, span.end_time_unix_nano) > INT64_MAX:
+        return "timestamp"
+    return "attribute_limit" if len(span.attributes) > limit else None
+
+
+def rfc3339(nanoseconds: int) -> Any:
+    if nanoseconds == 0:
+        return None
+    if nanoseconds > INT64_MAX:
+        return nanoseconds
+    seconds, rest = divmod(nanoseconds, 10**9)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+
+
+def name_of(names: list[str], number: int) -> str:
+    return names[number] if 0 <= number < len(names) else str(number)
+
+
+def event_json(event: Any) -> dict[str, Any]:
+    return {
+        "time": rfc3339(event.time_unix_nano),
+        "name": event.name,
+        "attributes": attributes_json(event.attributes),
+        "dropped_attributes_count": event.dropped_attributes_count,
+    }
+
+
+def link_json(link: Any) -> dict[str, Any]:
+    return {
+        "trace_id": link.trace_id.hex(),
+        "span_id": link.span_id.hex(),
+        "trace_state": link.trace_state,
+        "attributes": attributes_json(link.attributes),
+        "flags": link.flags,
+        "dropped_attributes_count": link.dropped_attributes_count,
+    }
+
+
+def span_row(resource: Any, scope: Any, span: Any) -> dict[str, Any]:
+    """The expected row; JSON columns as Python values; `all_attributes` is everything received."""
+    shared = last_of_each(resource.attributes)
+    columns = TABLE["columns"]
+    found = resolve(columns, last_of_each(span.attributes))
+    row: dict[str, Any] = {name: None for name in columns}
+    row |= {name: value for name, (_, value) in found.items()}
+    for name, column in columns.items():
+        for key in reversed(column.get("resource", [])):
+            if key in shared and shared[key].string_value:
+                row[name] = shared[key].string_value
+    start, end = span.start_time_unix_nano, span.end_time_unix_nano
+    return row | {
+        "trace_id": span.trace_id.hex(),
+        "span_id": span.span_id.hex(),
+        "parent_span_id": span.parent_span_id.hex() if any(span.parent_span_id) else None,
+        "name": span.name or None,
+        "kind": name_of(KINDS, span.kind),
+        "start_time": start or None,
+        "duration_ns": end - start if start and end else None,
+        "status": name_of(STATUSES, span.status.code),
+        "status_message": span.status.message or None,
+        "scope_name": scope.name or None,
+        "scope_version": scope.version or None,
+        "resource": attributes_json(resource.attributes) or None,
+        "events": [event_json(event) for event in span.events] or None,
+        "links": [link_json(link) for link in span.links] or None,
+        "trace_state": span.trace_state or None,
+        "flags": span.flags,
+        "dropped_attributes_count": span.dropped_attributes_count,
+        "norm_source": {name: key for name, (key, _) in found.items()} or None,
+        "all_attributes": attributes_json(span.attributes),
+    }
+
+
+def passed_of(values: dict[str, Any]) -> bool | None:
+    if values.get("passed") is not None:
+        return values["passed"]
+    label = (values.get("label") or "").strip().lower()
+    if label in TABLE["labels"]["passed"]:
+        return True
+    return False if label in TABLE["labels"]["failed"] else None
+
+
+def evaluation_rows(row: dict[str, Any], span: Any) -> list[dict[str, Any]]:
+    """Results of one span: its events, and its attributes unless they say the same."""
+    carriers = [
+        (event.time_unix_nano, event.attributes, "event:gen_ai.evaluation.result")
+        for event in span.events
+        if event.name == "gen_ai.evaluation.result"
+    ]
+    carriers.append((span.end_time_unix_nano, span.attributes, "attribute:gen_ai.evaluation"))
+    rows: list[dict[str, Any]] = []
+    for time, pairs, source in carriers:
+        found = resolve(TABLE["evaluations"], last_of_each(pairs))
+        values = {name: found[name][1] if name in found else None for name in TABLE["evaluations"]}
+        if values["name"] is None:
+            continue
+        identity = repr([values[name] for name in ("name", "score", "label")])
+        if source.startswith("attribute") and identity in {r["identity"] for r in rows}:
+            continue
+        rows.append(
+            values
+            | {
+                "time": time if 0 < time <= INT64_MAX else None,
+                "trace_id": row["trace_id"],
+                "span_id": row["span_id"],
+                "response_id": values["response_id"] or row["response_id"],
+                "passed": passed_of(values),
+                "kind": values["kind"] or "automated",
+                "source": source,
+                "run_id": row["run_id"],
+                "variant": row["variant"],
+                "identity": identity,
+            }
+        )
+    return rows
+
+
+def expected(payloads: list[bytes], limit: int) -> dict[str, list[Any]]:
+    """Rows of spans and evaluations with their request, and (reason, request) of rejected spans."""
+    result: dict[str, list[Any]] = {"spans": [], "evaluations": [], "rejected": []}
+    for number, payload in enumerate(payloads):
+        for resource_spans in ExportTraceServiceRequest.FromString(payload).resource_spans:
+            for scope_spans in resource_spans.scope_spans:
+                for span in scope_spans.spans:
+                    reason = verdict(span, limit)
+                    if reason is not None:
+                        result["rejected"].append((reason, number))
+                        continue
+                    row = span_row(resource_spans.resource, scope_spans.scope, span)
+                    result["spans"].append((row, number))
+                    for evaluation in evaluation_rows(row, span):
+                        result["evaluations"].append((evaluation, number))
+    return result

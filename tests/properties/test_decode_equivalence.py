@@ -1,0 +1,90 @@
+"""decode + normalise give what a plain walk over the official messages gives."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import otlp_oracle
+import pyarrow as pa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from otlp_strategies import trace_requests
+
+from retraind.decode import decode_traces
+from retraind.normalise import normalise_traces
+
+LIMIT = 7
+JSON_COLUMNS = ("resource", "events", "links", "norm_source")
+checks = settings(
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+
+
+def typed(value: Any) -> str:
+    """A representation that keeps int, float, bool, -0.0 and NaN apart, but not the order of keys."""
+    if isinstance(value, dict):
+        return repr(sorted((key, typed(item)) for key, item in value.items()))
+    return repr([typed(item) for item in value]) if isinstance(value, list) else repr(value)
+
+
+def plain_rows(table: pa.Table) -> list[dict[str, Any]]:
+    for name in ("start_time", "time"):
+        if name in table.column_names:
+            index = table.column_names.index(name)
+            table = table.set_column(index, name, table.column(name).cast(pa.int64()))
+    return table.to_pylist()
+
+
+def recovered(row: dict[str, Any]) -> dict[str, Any]:
+    """Every attribute that was received, from the row alone."""
+    attributes = json.loads(row["attributes"] or "{}")
+    for column, key in json.loads(row["norm_source"] or "{}").items():
+        if key not in attributes:
+            attributes[key] = json_form(row[column])
+    return attributes
+
+
+def json_form(value: Any) -> Any:
+    if isinstance(value, float) and (value != value or value in {float("inf"), float("-inf")}):
+        name = "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+        return {"doubleValue": name}
+    return value
+
+
+@checks
+@given(st.lists(trace_requests(), max_size=3))
+def test_spans_equal_a_walk_over_official_messages(requests: list[Any]) -> None:
+    payloads = [request.SerializeToString() for request in requests]
+    want = otlp_oracle.expected(payloads, LIMIT)
+    got = normalise_traces(decode_traces(payloads), attribute_limit=LIMIT)
+
+    assert got.span_request.tolist() == [number for _, number in want["spans"]]
+    for row, (expected, _) in zip(plain_rows(got.spans), want["spans"], strict=True):
+        everything = expected.pop("all_attributes")
+        assert sorted((k, typed(v)) for k, v in recovered(row).items()) == sorted(
+            (k, typed(v)) for k, v in everything.items()
+        )
+        del row["attributes"]
+        for name in JSON_COLUMNS:
+            row[name] = None if row[name] is None else json.loads(row[name])
+        assert {k: typed(v) for k, v in row.items()} == {k: typed(v) for k, v in expected.items()}
+
+    reasons = got.rejected.column("reason").to_pylist()
+    assert list(zip(reasons, got.rejected_request.tolist(), strict=True)) == want["rejected"]
+    assert got.repaired_strings == 0
+
+
+@checks
+@given(st.lists(trace_requests(), max_size=3))
+def test_evaluations_equal_a_walk_over_official_messages(requests: list[Any]) -> None:
+    payloads = [request.SerializeToString() for request in requests]
+    want = otlp_oracle.expected(payloads, LIMIT)["evaluations"]
+    got = normalise_traces(decode_traces(payloads), attribute_limit=LIMIT)
+    assert sorted(
+        (number, sorted((k, typed(v)) for k, v in row.items()))
+        for row, number in zip(plain_rows(got.evaluations), got.evaluation_request, strict=True)
+    ) == sorted(
+        (number, sorted((k, typed(v)) for k, v in row.items() if k != "identity"))
+        for row, number in want
+    )
