@@ -13,7 +13,6 @@ import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import orjson
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
@@ -24,10 +23,17 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import SpanKind, Tracer, set_span_in_context
 
-from retraind.demo.scenario import MODELS, Conversation, Drift, Scenario, Turn
+from retraind.demo.scenario import (
+    ENVIRONMENT,
+    MODELS,
+    SERVICE,
+    Conversation,
+    Drift,
+    Progress,
+    Scenario,
+    Turn,
+)
 
-SERVICE = "support-bot"
-ENVIRONMENT = "production"
 _QUEUE = 16_384  # spans the SDK may hold; it drops above this, so the application flushes at half
 _BATCH = 512
 _REPORT_EVERY = 2_000  # conversations
@@ -44,16 +50,6 @@ class SeededIds(IdGenerator):  # type: ignore[misc]
 
     def generate_span_id(self) -> int:
         return self._rng.getrandbits(64) or 1
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Sent so far. `event_ns` is the start of the last conversation; done when all is exported."""
-
-    conversations: int
-    spans: int
-    event_ns: int
-    done: bool = False
 
 
 @contextmanager

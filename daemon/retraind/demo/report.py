@@ -117,7 +117,9 @@ def next_steps(console: Console, daemon: Daemon, config_file: Path, *, kept: boo
     """Commands that look further into what the demo left behind."""
     console.print(Rule("Where to look next"))
     if not kept:
-        console.print("The folder is removed now. `retraind demo --data demo-data` keeps it; then:")
+        console.print(
+            "The folder is removed now. `retraind demo --keep demo-data` leaves it; then:"
+        )
     data = daemon.data if kept else Path("demo-data")
     config = config_file if kept else data / "demo.yaml"
     sql = [f'retraind sql --data {data} "{statement}"' for statement in _EXAMPLES]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -18,52 +16,48 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from retraind.demo import report, verdict
-from retraind.demo.application import Progress as Sent
 from retraind.demo.daemon import Daemon, DemoError, config_text, free_ports
 from retraind.demo.receiver import Receiver, write_secret
 from retraind.demo.scenario import DAY_NS, DAYS, Drift, Scenario
+from retraind.demo.scenario import Progress as Sent
 
 _SETTLE_SECONDS: Final = 60.0
 _SETTLED_TICKS: Final = 3
 
 
-def main(seed: int, drift: str, data: Path | None, *, keep: bool = False) -> int:
+def main(seed: int, drift: str, data: Path | None) -> int:
     """Run the demo. 0 when the delivered events were exactly right, 1 when not, 2 for usage.
 
-    Without `data` it runs in a temporary folder that is removed at the end unless `keep`.
+    It runs in the empty or new folder `data`, which stays, or in a temporary one that does not.
     """
     console = Console(highlight=False)
     try:
-        chosen = Drift.parse(drift)
-        with _folder(data, keep=keep) as folder:
-            return _demo(
-                console, Scenario(seed, chosen, time.time_ns()), folder, keep or bool(data)
-            )
+        scenario = Scenario(seed, Drift.parse(drift), time.time_ns())
+        if find_spec("opentelemetry.sdk") is None:
+            raise ValueError("the OpenTelemetry SDK is missing: pip install 'retraind[demo]'")
+        if data is not None:
+            _claim(data)
     except ValueError as error:
         console.print(f"retraind demo: {error}", style="red", markup=False)
         return 2
+    try:
+        if data is not None:
+            return _demo(console, scenario, data.resolve(), kept=True)
+        with tempfile.TemporaryDirectory(prefix="retraind-demo-") as folder:
+            return _demo(console, scenario, Path(folder), kept=False)
     except DemoError as error:
         console.print(f"The demo could not run: {error}", style="red", markup=False)
         return 1
 
 
-@contextlib.contextmanager
-def _folder(data: Path | None, *, keep: bool) -> Iterator[Path]:
-    if data is None:
-        folder = Path(tempfile.mkdtemp(prefix="retraind-demo-"))
-    else:
-        folder = data.resolve()
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            raise ValueError(f"{folder} is not empty; the demo needs a folder of its own")
-    try:
-        yield folder
-    finally:
-        if data is None and not keep:
-            shutil.rmtree(folder, ignore_errors=True)
+def _claim(folder: Path) -> None:
+    """Make the folder. Raises ValueError when something is in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise ValueError(f"{folder} is not empty; the demo needs a folder of its own")
 
 
-def _demo(console: Console, scenario: Scenario, folder: Path, kept: bool) -> int:
+def _demo(console: Console, scenario: Scenario, folder: Path, *, kept: bool) -> int:
     started = time.monotonic()
     ports = free_ports()
     secret_file = folder / "demo-webhook.secret"

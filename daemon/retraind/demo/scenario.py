@@ -26,6 +26,8 @@ DAYS: Final = 14
 REFERENCE_DAYS: Final = 4
 DRIFT_DAY: Final = 7
 
+SERVICE: Final = "support-bot"
+ENVIRONMENT: Final = "production"
 MODELS: Final = {"gpt-4o": "gpt-4o-2024-08-06", "gpt-4o-mini": "gpt-4o-mini-2024-07-18"}
 COHORTS: Final = ("emea", "amer", "apac")
 PEAK_HOUR_UTC: Final = {"emea": 13, "amer": 19, "apac": 5}
@@ -137,6 +139,19 @@ class Scenario:
             for start_ns in _arrivals(rng, midnight, sessions, PEAK_HOUR_UTC[cohort]):
                 drifted = drifts and day >= DRIFT_DAY
                 yield _conversation(rng, model, cohort, start_ns, drifted=drifted)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How much of a scenario was sent, up to the conversation that began at `event_ns`.
+
+    `done` when all of it is exported.
+    """
+
+    conversations: int
+    spans: int
+    event_ns: int
+    done: bool = False
 
 
 def _arrivals(rng: random.Random, begin_ns: int, count: int, peak_hour: int) -> list[int]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from retraind.demo.application import ENVIRONMENT, SERVICE
 from retraind.demo.receiver import Delivery
-from retraind.demo.scenario import Drift
+from retraind.demo.scenario import ENVIRONMENT, SERVICE, Drift
 
 EVENT_TYPE: Final = "dev.retraind.retrain.requested.v1"
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from retraind.check import load_checked
-from retraind.demo.application import ENVIRONMENT, SERVICE
 from retraind.demo.daemon import config_text, free_ports
 from retraind.demo.receiver import write_secret
-from retraind.demo.scenario import PASS_SCORE
+from retraind.demo.scenario import ENVIRONMENT, PASS_SCORE, SERVICE
 
 
 def test_the_configuration_is_valid(tmp_path):
