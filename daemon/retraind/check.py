@@ -5,14 +5,15 @@ Used by `retraind check`, at start and on reload.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from retraind.config.document import Loc, Problem
 from retraind.config.load import Loaded, load_with_marks, raise_problems, suggest
 from retraind.config.settings import Config, Feature, Listener, Monitor
-from retraind.errors import ConfigError
-from retraind.receive.auth import is_loopback, split_endpoint
+from retraind.errors import ConfigError, StartError
+from retraind.receive.auth import Tokens, is_loopback, split_endpoint
+from retraind.webhook.sign import load_secrets
 
 
 def load_checked(path: Path | None, overrides: Sequence[str] = ()) -> Config:
@@ -79,35 +80,38 @@ def _is_any(host: str) -> bool:
 
 
 def _files(config: Config) -> Iterator[Finding]:
-    secrets: list[tuple[Loc, Path | None]] = [
-        (("receivers", "tokens_file"), config.receivers.tokens_file),
-        (("admin", "token_file"), config.admin.token_file),
+    """Every file that is named can be used, and no secret lies where SQL users can read."""
+    files: list[tuple[Loc, Path | None, Callable[[Path], object]]] = [
+        (("receivers", "tokens_file"), config.receivers.tokens_file, Tokens),
+        (("admin", "token_file"), config.admin.token_file, Tokens),
     ]
     for index, destination in enumerate(config.destinations):
-        secrets.append((("destinations", index, "secret_file"), destination.secret_file))
-    certificates: list[tuple[Loc, Path | None]] = []
+        at: Loc = ("destinations", index, "secret_file")
+        files.append((at, destination.secret_file, load_secrets))
     for name, listener in (("grpc", config.receivers.grpc), ("http", config.receivers.http)):
         if listener.tls is not None:
-            certificates.append((("receivers", name, "tls", "cert_file"), listener.tls.cert_file))
-            secrets.append((("receivers", name, "tls", "key_file"), listener.tls.key_file))
-    for loc, path in [*secrets, *certificates]:
-        if path is not None:
-            yield from _file(loc, path)
+            tls: Loc = ("receivers", name, "tls")
+            files.append(((*tls, "cert_file"), listener.tls.cert_file, _read_pem))
+            files.append(((*tls, "key_file"), listener.tls.key_file, _read_pem))
     store = (config.data / "store").absolute()
-    for loc, path in secrets:
-        if path is not None and path.absolute().is_relative_to(store):
+    for loc, path, read in files:
+        if path is None:
+            continue
+        try:
+            read(path)
+        except (ConfigError, StartError) as error:
+            yield loc, str(error)
+        if path.absolute().is_relative_to(store):
             yield loc, f"{path} lies where SQL users can read it; keep secrets out of {store}"
 
 
-def _file(loc: Loc, path: Path) -> Iterator[Finding]:
+def _read_pem(path: Path) -> None:
     try:
         content = path.read_bytes()
     except OSError as error:
-        reason = (error.strerror or "unknown error").lower()
-        yield loc, f"{path} cannot be read: {reason}; give a readable file"
-        return
-    if not content.strip():
-        yield loc, f"{path} is empty; write the secret into it"
+        raise ConfigError(f"{path}: {error.strerror}; give a readable PEM file") from error
+    if b"-----BEGIN " not in content:
+        raise ConfigError(f"{path}: is not a PEM file; it has no line that starts with -----BEGIN")
 
 
 def _numbers(config: Config) -> Iterator[Finding]:
