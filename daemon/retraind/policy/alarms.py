@@ -109,7 +109,7 @@ def step(memory: AlarmMemory, finding: Finding, settings: Detector) -> AlarmMemo
 
 def to_json(memory: AlarmMemory) -> str:
     """The text of alarms.memory."""
-    return json.dumps(asdict(memory), separators=(",", ":"), allow_nan=False)
+    return json.dumps(asdict(memory), separators=(",", ":"))
 
 
 def from_json(text: str) -> AlarmMemory:

@@ -123,7 +123,7 @@ def decide(
 
 def to_json(memory: PolicyMemory) -> str:
     """The text of policies.memory."""
-    return json.dumps(asdict(memory), separators=(",", ":"), allow_nan=False)
+    return json.dumps(asdict(memory), separators=(",", ":"))
 
 
 def from_json(text: str) -> PolicyMemory:

@@ -1,0 +1,266 @@
+"""Delivers the outbox: at least once, in order per destination, until delivered, refused or expired.
+
+The schedule lives in the outbox table, so a restart continues it. Each destination has a worker of
+its own with one event in flight: a receiver that hangs delays nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+import uuid
+from collections.abc import Sequence
+
+import httpx2
+import structlog
+
+from retraind.clock import Clock
+from retraind.config.settings import Destination
+from retraind.errors import StoreError
+from retraind.model import Json
+from retraind.store.state import State
+from retraind.telemetry import Telemetry
+from retraind.webhook import outbox, sign
+from retraind.webhook.address import AddressRefused
+from retraind.webhook.event import TYPE_TEST, envelope
+from retraind.webhook.outbox import Attempt, Pending
+from retraind.webhook.schedule import backoff_seconds, meaning, retry_after_seconds
+from retraind.webhook.send import Answer, new_client, post
+
+log = structlog.get_logger(__name__)
+
+IDLE_SECONDS = 30.0
+_NS = 1_000_000_000
+
+
+class Delivery:
+    """The workers of all destinations. Its methods belong to one event loop; `wake` to any thread."""
+
+    def __init__(
+        self,
+        *,
+        state: State,
+        destinations: Sequence[Destination],
+        telemetry: Telemetry,
+        clock: Clock,
+        jitter: random.Random | None = None,
+    ) -> None:
+        """Raises ConfigError when a destination's secret cannot be used."""
+        self._state = state
+        self._telemetry = telemetry
+        self._clock = clock
+        self._jitter = jitter or random.Random()  # noqa: S311 - spreads load, guards nothing
+        self._wakes: dict[str, asyncio.Event] = {}
+        self._changed = asyncio.Event()
+        self._stopping = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._shown: set[str] = set()
+        self.configure(destinations)
+
+    def configure(self, destinations: Sequence[Destination]) -> None:
+        """Use these destinations from the next attempt on; disabled ones are tried again.
+
+        Raises ConfigError, and keeps the old ones, when a secret cannot be used.
+        """
+        secrets = {
+            each.name: sign.load_secrets(each.secret_file) if each.secret_file else ()
+            for each in destinations
+        }
+        self._secrets = secrets
+        self._destinations = {each.name: each for each in destinations}
+        self._disabled: set[str] = set()
+        self._changed.set()
+        self.wake()
+
+    async def run(self) -> None:
+        """Deliver until `stop`; an attempt that is under way is finished and recorded first."""
+        self._loop = asyncio.get_running_loop()
+        async with new_client() as client:
+            while not self._stopping:
+                self._changed.clear()
+                self._wakes = {name: asyncio.Event() for name in self._destinations}
+                async with asyncio.TaskGroup() as workers:
+                    workers.create_task(self._keep_house())
+                    for name in self._wakes:
+                        workers.create_task(self._work(client, name))
+        self._loop = None
+
+    def stop(self) -> None:
+        """End `run` once attempts under way are recorded. Call it on the event loop."""
+        self._stopping = True
+        self._changed.set()
+        self._set_wakes()
+
+    def wake(self) -> None:
+        """Look at the outbox now. Safe to call from any thread, and before or after `run`."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has just closed
+                self._loop.call_soon_threadsafe(self._set_wakes)
+
+    async def deliver_next(self, client: httpx2.AsyncClient, name: str) -> float | None:
+        """Attempt a destination's oldest event if it is due.
+
+        Returns the seconds until there is something to do: 0 right after an attempt, None when
+        nothing is pending or the destination is disabled.
+        """
+        await asyncio.to_thread(self._expire)
+        destination = self._destinations.get(name)
+        if destination is None or name in self._disabled:
+            return None
+        event = await asyncio.to_thread(outbox.head, self._state, name)
+        if event is None:
+            return None
+        wait_ns = event.next_attempt_ns - self._clock.now_ns()
+        if wait_ns > 0:
+            return wait_ns / _NS
+        attempt = await self._attempt(client, destination, event)
+        await asyncio.to_thread(outbox.record, self._state, event, attempt, self._clock.now_ns())
+        self._report(event, attempt)
+        return 0.0
+
+    async def send_test(self, name: str) -> Json:
+        """POST one signed dev.retraind.webhook.test.v1 event, outside the outbox.
+
+        Returns destination, delivered, status (or None), seconds and error (or None). Raises
+        KeyError for an unknown destination.
+        """
+        destination = self._destinations[name]
+        now_ns = self._clock.now_ns()
+        event_id = f"test_{uuid.uuid4().hex}"
+        body = envelope(
+            TYPE_TEST, event_id, {"message": "retraind can reach this destination"},
+            source="/retraind", subject=name, created_at_ns=now_ns,
+            expires_at_ns=now_ns + 3600 * _NS,
+        )  # fmt: skip
+        started = time.perf_counter()
+        async with new_client() as client:
+            answer, error = await self._post(client, destination, event_id, body, now_ns)
+        return {
+            "destination": name,
+            "id": event_id,
+            "delivered": answer is not None and meaning(answer.status) == "delivered",
+            "status": None if answer is None else answer.status,
+            "seconds": time.perf_counter() - started,
+            "error": str(error) or type(error).__name__ if error else None,
+        }
+
+    async def _work(self, client: httpx2.AsyncClient, name: str) -> None:
+        wake = self._wakes[name]
+        while not self._changed.is_set():
+            wake.clear()
+            try:
+                wait = await self.deliver_next(client, name)
+            except StoreError as error:
+                self._telemetry.webhook_failures.labels(name, "store").inc()
+                log.error("webhook outbox not available", destination=name, error=str(error))
+                wait = None
+            if wait == 0.0:
+                continue
+            with contextlib.suppress(TimeoutError):
+                seconds = IDLE_SECONDS if wait is None else min(wait, IDLE_SECONDS)
+                await asyncio.wait_for(wake.wait(), seconds)
+
+    async def _keep_house(self) -> None:
+        """Expire and count also while no destination is configured or all are disabled."""
+        while not self._changed.is_set():
+            with contextlib.suppress(StoreError):  # the workers report it
+                await asyncio.to_thread(self._expire)
+                await asyncio.to_thread(self.refresh_gauges)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), IDLE_SECONDS)
+
+    async def _attempt(
+        self, client: httpx2.AsyncClient, destination: Destination, event: Pending
+    ) -> Attempt:
+        started_ns, started = self._clock.now_ns(), time.perf_counter()
+        answer, error = await self._post(
+            client, destination, event.trigger_id, event.body, started_ns
+        )
+        seconds = time.perf_counter() - started
+        now_ns = self._clock.now_ns()
+        pause = backoff_seconds(event.attempts + 1, self._jitter)
+        if answer is None:
+            final = isinstance(error, AddressRefused)
+            text = f"{type(error).__name__}: {error}"[:500]
+            return Attempt(
+                started_ns, seconds, None, text,
+                "dead" if final else "pending", now_ns + int(pause * _NS),
+            )  # fmt: skip
+        means = meaning(answer.status)
+        if means == "gone":
+            self._disabled.add(destination.name)
+            log.error("webhook destination is gone; disabled until reload", destination=destination.name)
+        if means == "retry":
+            asked = retry_after_seconds(answer.headers, now_ns)
+            pause = pause if asked is None else asked
+        return Attempt(
+            started_ns, seconds, answer.status,
+            None if means == "delivered" else f"HTTP {answer.status}: {answer.text}",
+            {"delivered": "delivered", "retry": "pending"}.get(means, "dead"),  # type: ignore[arg-type]
+            now_ns + int(pause * _NS),
+        )  # fmt: skip
+
+    async def _post(
+        self,
+        client: httpx2.AsyncClient,
+        destination: Destination,
+        event_id: str,
+        body: bytes,
+        now_ns: int,
+    ) -> tuple[Answer | None, Exception | None]:
+        """The answer, or why there was none."""
+        try:
+            answer = await post(
+                client, destination.url, body, event_id=event_id,
+                secrets=self._secrets[destination.name], timestamp=now_ns // _NS,
+                timeout_seconds=destination.timeout,
+            )  # fmt: skip
+        except (AddressRefused, TimeoutError, OSError, httpx2.HTTPError, httpx2.InvalidURL) as error:
+            return None, error
+        return answer, None
+
+    def _expire(self) -> None:
+        for trigger_id, name in outbox.expire(self._state, self._clock.now_ns()):
+            self._telemetry.webhook_dead.labels(name).inc()
+            log.error("webhook event expired undelivered", trigger=trigger_id, destination=name)
+
+    def _report(self, event: Pending, attempt: Attempt) -> None:
+        name, metrics = event.destination, self._telemetry
+        metrics.webhook_deliveries.labels(name).inc()
+        metrics.webhook_duration.labels(name).observe(attempt.seconds)
+        if attempt.outcome == "delivered":
+            log.info("webhook delivered", trigger=event.trigger_id, destination=name)
+        else:
+            reason = "network" if attempt.status is None else f"http_{attempt.status // 100}xx"
+            metrics.webhook_failures.labels(name, reason).inc()
+        if attempt.outcome == "dead":
+            metrics.webhook_dead.labels(name).inc()
+            log.error(
+                "webhook event refused for good; `retraind webhook retry` sends it again",
+                trigger=event.trigger_id, destination=name, error=attempt.error,
+            )  # fmt: skip
+        elif attempt.outcome == "pending":
+            log.warning(
+                "webhook delivery failed, trying again",
+                trigger=event.trigger_id, destination=name, error=attempt.error,
+            )  # fmt: skip
+        self.refresh_gauges()
+
+    def refresh_gauges(self) -> None:
+        """Set the gauges of undelivered events; the age of the oldest is absent when there is none."""
+        waiting = outbox.pending(self._state)
+        for name in self._shown | self._destinations.keys() | waiting.keys():
+            count, oldest_ns = waiting.get(name, (0, 0))
+            self._telemetry.webhook_pending.labels(name).set(count)
+            if count:
+                self._telemetry.webhook_oldest_pending.labels(name).set(oldest_ns / _NS)
+            else:
+                with contextlib.suppress(KeyError):
+                    self._telemetry.webhook_oldest_pending.remove(name)
+        self._shown = set(waiting)
+
+    def _set_wakes(self) -> None:
+        for event in self._wakes.values():
+            event.set()
