@@ -52,11 +52,10 @@ class Writer:
         return value
 
 
-def without_unknown(message: Any) -> bytes:
-    copy = type(message).FromString(message.SerializeToString())
-    copy.DiscardUnknownFields()
-    raw: bytes = copy.SerializeToString(deterministic=True)
-    return raw
+def readable(message: Any) -> str:
+    """Text form without unknown fields; it shows every set field, and all NaNs alike."""
+    message.DiscardUnknownFields()
+    return str(message)
 
 
 @checks
@@ -64,7 +63,7 @@ def without_unknown(message: Any) -> bytes:
 def test_traces(request: ExportTraceServiceRequest, style: int) -> None:
     body = json.dumps(Writer(style).message(request), ensure_ascii=style < 3).encode()
     got = ExportTraceServiceRequest.FromString(traces_from_json(body))
-    assert got.SerializeToString(deterministic=True) == without_unknown(request)
+    assert readable(got) == readable(request)
 
 
 @checks
@@ -72,4 +71,4 @@ def test_traces(request: ExportTraceServiceRequest, style: int) -> None:
 def test_logs(request: ExportLogsServiceRequest, style: int) -> None:
     body = json.dumps(Writer(style).message(request), ensure_ascii=style < 3).encode()
     got = ExportLogsServiceRequest.FromString(logs_from_json(body))
-    assert got.SerializeToString(deterministic=True) == without_unknown(request)
+    assert readable(got) == readable(request)
