@@ -7,28 +7,39 @@ select coalesce(service_name, '') as service_name,
        epoch_ns(start_time) as event_ns,
        epoch_ns(received_at) as received_ns
 from {spans}
-where seq > $after and seq <= $through and start_time is not null
+where seq <= $through and start_time is not null
 order by seq
 
 -- name: newest_seq
 -- The highest committed seq, 0 in an empty store.
-select coalesce(max(seq), 0) as seq from {spans} where seq > $after
+select coalesce(max(seq), 0) as seq from {spans}
 
 -- name: rows_per_hour
 -- Stored rows of one source by hour of event time, to cut long ranges into bounded pieces.
 select epoch_ns(date_trunc('hour', start_time)) as hour_ns, count(*) as n
 from {spans}
-where start_time >= make_timestamp_ns($first) and start_time < make_timestamp_ns($last)
-  and coalesce(service_name, '') = $service_name and coalesce(environment, '') = $environment
+where coalesce(service_name, '') = $service_name and coalesce(environment, '') = $environment
 group by all
 order by all
 
+-- name: pane_spans
+-- Spans of a time range in traces of one source, with the columns that the monitors read ({extra}).
+with stored as (
+  select * from {spans}
+),
+mine as (
+  select distinct trace_id from stored
+  where coalesce(service_name, '') = $service_name and coalesce(environment, '') = $environment
+)
+select seq, trace_id, span_id, parent_span_id, start_time, service_name, environment, operation,
+       request_model, response_model, session_id, run_id, variant{extra}
+from stored semi join mine using (trace_id)
+
 -- name: pane_evaluations
 -- Evaluation results of an hour range by their own time.
-select seq, epoch_ns(time) as time, trace_id, span_id, name, score, label, passed, evaluator,
+select seq, time, trace_id, span_id, name, score, label, passed, evaluator,
        evaluator_version, error_type, kind, run_id, variant
 from {evaluations}
-where time >= make_timestamp_ns($first) and time < make_timestamp_ns($last)
 
 -- name: read_progress
 -- How far panes have been built.
@@ -172,16 +183,44 @@ qualify row_number() over (
 select monitor, reason, count(*) as n from state.triggers group by all
 
 -- name: list_triggers
--- Triggers, newest first.
-select id, episode_id, monitor, service_name, environment, model, reason, decided_for, created_at
+-- Triggers with their events, newest first.
+select id, episode_id, monitor, service_name, environment, model, reason, decided_for, created_at,
+       event
 from state.triggers
-order by created_at desc
+order by created_at desc, id
+limit $limit
+
+-- name: newest_triggers
+-- Triggers for the status page, newest first.
+select id, monitor, service_name, environment, model, reason,
+       epoch_ns(decided_for) as decided_for_ns, epoch_ns(created_at) as created_ns
+from state.triggers
+order by created_at desc, id
+limit $limit
+
+-- name: newest_windows
+-- Window results for the status page, newest first.
+select s.monitor, s.service_name, s.environment, s.model, s.cohort, w.feature, w.sessions,
+       w.verdict, w.psi_corrected, w.p_value, w.rate, epoch_ns(w.window_end) as end_ns
+from state.windows w join state.series s on w.series_id = s.id
+where w.verdict <> 'context'
+order by w.window_end desc, s.monitor, s.service_name, s.model, s.cohort, w.feature
 limit $limit
 
 -- name: list_series
--- Series with the states of their alarms.
-select s.monitor, s.service_name, s.environment, s.model, s.cohort, a.feature, a.version, a.kind,
-       a.state, a.since
-from state.series s left join state.alarms a on a.series_id = s.id
+-- Series with their reference and the states of their alarms.
+select s.monitor, s.service_name, s.environment, s.model, s.cohort,
+       epoch_ns(s.window_start) as window_start_ns, r.id as reference_id, a.feature, a.state
+from state.series s
+left join state."references" r on r.series_id = s.id and r.active
+left join state.alarms a on a.series_id = s.id
 order by all
 limit $limit
+
+-- name: summarise_reference
+-- Sessions that a reference has of each feature.
+select feature, version, kind, sum(list_sum(counts))::bigint as sessions, sum(missing)::bigint as missing
+from state.reference_counts
+where reference_id = $id
+group by all
+order by all

@@ -1,0 +1,258 @@
+"""What an operator can ask of the running daemon: status, SQL, references, deliveries, reload."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+
+from retraind import __version__
+from retraind.clock import Clock
+from retraind.config.settings import Config
+from retraind.console.daemon import (
+    Ingest,
+    OutboxStatus,
+    PinReference,
+    SeriesStatus,
+    Status,
+    TriggerStatus,
+    WindowStatus,
+)
+from retraind.errors import QueryError
+from retraind.evaluate.evaluator import Evaluator
+from retraind.evaluate.memory import Memory, Series
+from retraind.evaluate.references import reference_of_panes, write_reference
+from retraind.model import HOUR_NS, Json, SeriesKey
+from retraind.store.database import Database
+from retraind.store.sql import SqlResult, run_sql
+from retraind.telemetry import Telemetry
+from retraind.webhook import deliver, outbox
+from retraind.window.plan import MonitorPlan
+from retraind.window.reference import counts_from_table, freeze
+
+SHOWN_ROWS = 200
+
+
+class Control:
+    """The operator's side of the daemon; satisfies console.daemon.Daemon."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        database: Database,
+        evaluator: Evaluator,
+        delivery: deliver.Delivery,
+        telemetry: Telemetry,
+        clock: Clock,
+        readiness: Callable[[], Sequence[str]],
+        reload: Callable[[], Config],
+    ) -> None:
+        self._config = config
+        self._database = database
+        self._evaluator = evaluator
+        self._delivery = delivery
+        self._telemetry = telemetry
+        self._clock = clock
+        self._readiness = readiness
+        self._reload = reload
+        self._started_ns = clock.now_ns()
+
+    def readiness(self) -> Sequence[str]:
+        return self._readiness()
+
+    async def reload(self) -> None:
+        self._config = self._reload()
+
+    async def sql(self, query: str) -> SqlResult:
+        admin = self._config.admin
+        return await asyncio.to_thread(
+            run_sql, self._database, query,
+            timeout_seconds=admin.sql_timeout, max_rows=admin.sql_rows,
+        )  # fmt: skip
+
+    async def status(self) -> Status:
+        return await asyncio.to_thread(self._status)
+
+    def _status(self) -> Status:
+        state = self._database.state
+        return Status(
+            version=__version__,
+            started_ns=self._started_ns,
+            data=str(self._config.data),
+            ingest=self._ingest(),
+            series=_series_statuses(state.read("list_series", limit=5000).to_pylist()),
+            windows=tuple(
+                _window_status(row)
+                for row in state.read("newest_windows", limit=SHOWN_ROWS).to_pylist()
+            ),
+            triggers=tuple(
+                TriggerStatus(**row)
+                for row in state.read("newest_triggers", limit=SHOWN_ROWS).to_pylist()
+            ),
+            outbox=tuple(outbox_status(row) for row in outbox.listing(state, limit=SHOWN_ROWS)),
+        )
+
+    def _ingest(self) -> Ingest:
+        value = self._telemetry.registry.get_sample_value
+        accepted = sum(
+            value("retraind_receiver_accepted_spans_total", {"transport": transport}) or 0
+            for transport in ("grpc", "http")
+        )
+        seconds = max(1e-9, (self._clock.now_ns() - self._started_ns) / 1e9)
+        last_commit = value("retraind_last_commit_timestamp_seconds") or 0.0
+        return Ingest(
+            accepted_spans=int(accepted),
+            rejected_spans=_total(self._telemetry.rejected_spans),
+            duplicate_spans=_total(self._telemetry.duplicate_spans),
+            refused_requests=_total(self._telemetry.refused_requests),
+            spans_per_second=accepted / seconds,
+            last_commit_ns=int(last_commit * 1e9) or None,
+            segments=_total(self._telemetry.segments),
+            stored_bytes=_total(self._telemetry.stored_bytes),
+            free_bytes=_total(self._telemetry.free_bytes),
+        )
+
+    async def references(self) -> Sequence[Json]:
+        table = await asyncio.to_thread(self._database.state.read, "list_references")
+        rows: list[Json] = table.to_pylist()
+        return rows
+
+    async def reference(self, reference_id: str) -> Json | None:
+        for row in await self.references():
+            if row["id"] == reference_id:
+                counts = await asyncio.to_thread(
+                    self._database.state.read, "summarise_reference", id=reference_id
+                )
+                return row | {"features": counts.to_pylist()}
+        return None
+
+    async def pin_reference(self, request: PinReference) -> Sequence[Json]:
+        job = self._evaluator.submit(lambda memory: self._pin(memory, request))
+        pinned = await asyncio.wrap_future(job)
+        return [row for row in await self.references() if row["active"] and row["id"] in pinned]
+
+    def _pin(self, memory: Memory, request: PinReference) -> set[str]:
+        """On the evaluation thread, between two ticks."""
+        chosen = [series for series in memory.series.values() if _fits(series.key, request)]
+        if not chosen:
+            raise QueryError("no series fits; `retraind status` lists the series")
+        plans = {plan.monitor: plan for plan in self._evaluator.plans}
+        now_ns = self._clock.now_ns()
+        pinned: set[str] = set()
+        with self._database.state.transaction() as tx:
+            for series in chosen:
+                first_ns, last_ns = self._range(memory, series, request)
+                if request.table is None:
+                    reference, sessions = reference_of_panes(tx, series, first_ns, last_ns)
+                else:
+                    reference = _from_table(request.table, plans[series.key.monitor])
+                    sessions, first_ns, last_ns = request.table.num_rows, None, None
+                if sessions == 0:
+                    continue
+                write_reference(
+                    tx, memory, series, reference, source=request.source, sessions=sessions,
+                    first_ns=first_ns, last_ns=last_ns, now_ns=now_ns,
+                )  # fmt: skip
+                pinned.add(reference.id)
+        if not pinned:
+            raise QueryError("the chosen series have no closed panes in that time")
+        return pinned
+
+    def _range(self, memory: Memory, series: Series, request: PinReference) -> tuple[Any, Any]:
+        closed_ns = memory.sources[series.source].closed_ns
+        last_ns = request.end_ns if request.end_ns is not None else closed_ns
+        age = self._monitor(series.key.monitor).reference.min_age
+        first_ns = request.start_ns if request.start_ns is not None else last_ns - int(age * 1e9)
+        return first_ns // HOUR_NS * HOUR_NS, last_ns
+
+    def _monitor(self, name: str) -> Any:
+        return next(monitor for monitor in self._config.monitors if monitor.name == name)
+
+    async def webhooks(self) -> Sequence[OutboxStatus]:
+        rows = await asyncio.to_thread(outbox.listing, self._database.state, limit=SHOWN_ROWS)
+        return [outbox_status(row) for row in rows]
+
+    async def retry_webhook(self, trigger_id: str, destination: str | None) -> int:
+        retried = await asyncio.to_thread(
+            outbox.retry, self._database.state, trigger_id, destination, self._clock.now_ns()
+        )
+        self._delivery.wake()
+        return retried
+
+    async def test_webhook(self, destination: str) -> Json:
+        return await self._delivery.send_test(destination)
+
+    async def triggers(self, limit: int) -> Sequence[Json]:
+        table = await asyncio.to_thread(self._database.state.read, "list_triggers", limit=limit)
+        rows: list[Json] = table.to_pylist()
+        return rows
+
+
+def _fits(key: SeriesKey, request: PinReference) -> bool:
+    wanted = {
+        "monitor": request.monitor,
+        "service_name": request.service_name,
+        "environment": request.environment,
+        "model": request.model,
+        "cohort": request.cohort,
+    }
+    return all(value is None or getattr(key, name) == value for name, value in wanted.items())
+
+
+def _from_table(table: pa.Table, plan: MonitorPlan) -> Any:
+    try:
+        return freeze("pinned", counts_from_table(table, plan))
+    except ValueError as error:
+        raise QueryError(str(error)) from error
+
+
+def _total(metric: Any) -> int:
+    samples = [s for family in metric.collect() for s in family.samples]
+    return int(sum(s.value for s in samples if not math.isnan(s.value)))
+
+
+def _series_statuses(rows: list[Json]) -> tuple[SeriesStatus, ...]:
+    by_key: dict[SeriesKey, SeriesStatus] = {}
+    for row in rows:
+        key = SeriesKey(
+            row["monitor"], row["service_name"], row["environment"], row["model"], row["cohort"]
+        )
+        known = by_key.setdefault(
+            key, SeriesStatus(key, (), row["reference_id"], row["window_start_ns"])
+        )
+        if row["feature"] is not None:
+            by_key[key] = replace(known, states=(*known.states, (row["feature"], row["state"])))
+    return tuple(by_key.values())
+
+
+def _window_status(row: Json) -> WindowStatus:
+    key = SeriesKey(
+        row["monitor"], row["service_name"], row["environment"], row["model"], row["cohort"]
+    )
+    return WindowStatus(
+        series=key,
+        feature=row["feature"],
+        end_ns=row["end_ns"],
+        sessions=row["sessions"],
+        verdict=row["verdict"],
+        score=row["psi_corrected"],
+        p_value=row["p_value"],
+        rate=row["rate"],
+    )
+
+
+def outbox_status(row: Json) -> OutboxStatus:
+    return OutboxStatus(
+        trigger_id=row["trigger_id"],
+        destination=row["destination"],
+        status=row["status"],
+        attempts=row["attempts"],
+        next_attempt_ns=row["next_attempt_ns"],
+        last_status=row["last_status"],
+        last_error=row["last_error"],
+    )
