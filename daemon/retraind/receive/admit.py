@@ -177,7 +177,8 @@ class Admission:
             if turn.done() and not turn.cancelled():
                 self.give(size)  # granted in the very moment of giving up
             else:
-                self._waiters.remove(entry)
+                if entry in self._waiters:  # else _wake has passed over it already
+                    self._waiters.remove(entry)
                 self._wake()
             if isinstance(exc, TimeoutError):
                 raise self.refusal("memory") from None

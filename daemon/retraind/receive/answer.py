@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import secrets
+import traceback
 from dataclasses import dataclass
 
 import structlog
@@ -81,7 +82,9 @@ def failure_of(exc: Exception) -> Failure:
             )
         case _:
             incident = secrets.token_hex(8)
-            _log.error("receiver_bug", incident=incident, exc_info=exc)
+            # As text: renderers of exc_info may show local variables, and those hold payloads.
+            trace = "".join(traceback.format_exception(exc))
+            _log.error("receiver_bug", incident=incident, traceback=trace)
             return Failure(
                 "error", code_pb2.INTERNAL, 500, f"Internal error {incident}; see the daemon's log."
             )

@@ -61,7 +61,12 @@ class Exchange:
         )
         self._commits.add(task)
         task.add_done_callback(self._done)
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        finally:
+            # A failed task holds the traceback that holds this frame: without the cycle the body
+            # is freed at once and not by the next garbage collection.
+            del task
 
     async def _export(self, lease: Lease, export: Awaitable[ExportResult]) -> ExportResult:
         committed = False

@@ -17,7 +17,7 @@ import grpc.aio
 
 from retraind.config.settings import GrpcReceiver, Tls
 from retraind.errors import InvalidPayload, StartError
-from retraind.model import Signal
+from retraind.model import ExportResult, Signal
 from retraind.receive.admit import Lease
 from retraind.receive.answer import (
     Failure,
@@ -67,28 +67,11 @@ class OtlpHandlers(grpc.GenericRpcHandler):
         return export
 
     async def _export(self, signal: Signal, context: Any) -> bytes:
+        """The response of one call, or its failure; aborting keeps this frame: no body is in it."""
         failure = None
         outcome = "cancelled"
         try:
-            metadata = context.invocation_metadata() or ()
-            authorization = next((v for k, v in metadata if k == "authorization"), None)
-            self._exchange.authenticate(authorization, "grpc")
-            lease = await self._exchange.admission.reserve(
-                self._exchange.admission.limits.request_bytes, context.time_remaining()
-            )
-            try:
-                body = await self._read(context, lease)
-            except BaseException:
-                lease.release()
-                raise
-            result = await self._exchange.commit(
-                signal,
-                body,
-                lease,
-                encoding="protobuf",
-                transport="grpc",
-                deadline_seconds=context.time_remaining(),
-            )
+            result = await self._serve(signal, context)
             outcome = outcome_of(result)
             return success_body(signal, result, "protobuf")
         except Exception as exc:  # every failure becomes a status
@@ -98,6 +81,27 @@ class OtlpHandlers(grpc.GenericRpcHandler):
             self._exchange.count("grpc", signal, outcome, failure)
         await _abort(context, failure)
         raise AssertionError("abort always raises")
+
+    async def _serve(self, signal: Signal, context: Any) -> ExportResult:
+        """Authenticate, admit, read, commit: in this order."""
+        admission = self._exchange.admission
+        metadata = context.invocation_metadata() or ()
+        authorization = next((v for k, v in metadata if k == "authorization"), None)
+        self._exchange.authenticate(authorization, "grpc")
+        lease = await admission.reserve(admission.limits.request_bytes, context.time_remaining())
+        try:
+            body = await self._read(context, lease)
+        except BaseException:
+            lease.release()
+            raise
+        return await self._exchange.commit(
+            signal,
+            body,
+            lease,
+            encoding="protobuf",
+            transport="grpc",
+            deadline_seconds=context.time_remaining(),
+        )
 
     async def _read(self, context: Any, lease: Lease) -> bytes:
         """The request, inflated; `lease` then holds exactly its size."""
@@ -189,6 +193,7 @@ def _options(exchange: Exchange) -> list[tuple[str, int]]:
         ("grpc.per_message_decompression", 0),
         ("grpc.compression_enabled_algorithms_bitset", _COMPRESSION_NONE_AND_GZIP),
         ("grpc.max_concurrent_streams", 256),
+        ("grpc.http2.bdp_probe", 0),
         ("grpc.max_metadata_size", 16 * 1024),
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),

@@ -30,7 +30,7 @@ from retraind.receive.patience import Patience
 from retraind.receive.protocol import Encoding
 
 BODY_TIMEOUT_SECONDS = 30.0
-LINGER_SECONDS = 2.0
+LINGER_SECONDS = 5.0
 
 PATHS: dict[str, Signal] = {"/v1/traces": "traces", "/v1/logs": "logs"}
 _MEDIA_TYPES: dict[str, Encoding] = {
@@ -166,12 +166,12 @@ class _Body:
                 return bytes(chunk)
         return b""
 
-    async def discard(self, limit: int) -> None:
+    async def discard(self) -> None:
         """Read on for a little while, so that a client that is still sending gets its answer."""
         try:
             async with asyncio.timeout(LINGER_SECONDS):
-                while limit > 0 and (chunk := await self.next_chunk()):
-                    limit -= len(chunk)
+                while await self.next_chunk():
+                    pass
         except (TimeoutError, DisconnectedError):
             return
 
@@ -210,11 +210,8 @@ async def _send_failure(
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": failure.http_status, "headers": headers})
     await send({"type": "http.response.body", "body": payload, "more_body": True})
-    await body.discard(_LINGER_BYTES)
+    await body.discard()
     await send({"type": "http.response.body", "body": b""})
-
-
-_LINGER_BYTES = 16 * 2**20
 
 
 def _unsupported(code: int, status: int, message: str) -> Failure:

@@ -6,6 +6,7 @@ import asyncio
 import zlib
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from io import BytesIO
 
 from retraind.errors import InvalidPayload, PayloadTooLarge
 from retraind.receive.admit import Admission, Lease
@@ -23,7 +24,7 @@ async def inflate(compressed: bytes, admission: Admission, lease: Lease) -> byte
     Raises InvalidPayload, PayloadTooLarge past limits.request_bytes, Refused when memory is short.
     """
     limit = admission.limits.request_bytes
-    pieces: list[bytes] = []
+    body = BytesIO()  # one growing buffer: pieces and their join would take it twice
     size = 0
     async with AsyncExitStack() as heavy:
         for piece in _pieces(compressed):
@@ -36,11 +37,11 @@ async def inflate(compressed: bytes, admission: Admission, lease: Lease) -> byte
             if size > _HEAVY >= size - len(piece):
                 await heavy.enter_async_context(admission.heavy())
             lease.grow(len(piece))
-            pieces.append(piece)
+            body.write(piece)
             if len(piece) == _PIECE:
                 await asyncio.sleep(0)
     lease.shrink_to(size)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    return body.getvalue()
 
 
 def _pieces(compressed: bytes) -> Iterator[bytes]:

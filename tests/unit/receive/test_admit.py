@@ -128,6 +128,23 @@ def test_a_cancelled_wait_leaves_nothing_behind() -> None:
     asyncio.run(main())
 
 
+def test_room_that_comes_with_the_timeout_is_not_lost() -> None:
+    """The waiter is passed over between its timeout and its own turn to notice it."""
+
+    async def main() -> None:
+        bench = Bench(queue_wait=0.02)
+        first = await bench.admission.reserve(64 * MIB)
+        waiting = asyncio.create_task(bench.admission.reserve(10 * MIB))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        first.release()
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert waiting.cancelled()
+        assert bench.held() == 0
+
+    asyncio.run(main())
+
+
 def test_flags() -> None:
     bench = Bench()
     bench.accepting = False
