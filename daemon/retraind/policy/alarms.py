@@ -2,9 +2,9 @@
 
 Drift fires when `windows_for` (2) of the last three ready windows show it; a fail rate fires at
 once, because its detector has already paid for looking often. A firing alarm clears after
-`keep_firing_for` (3) quiet windows in a row, and for drift a window is quiet only when its corrected
-PSI is below half of the threshold that it had to cross, so that an alarm does not flap around it.
-Windows without enough data say nothing either way: they neither clear an alarm nor count as quiet.
+`keep_firing_for` (3) quiet windows in a row. A drift window is quiet only when its corrected PSI is
+below half of the threshold that it had to cross, so that an alarm does not flap around it. Windows
+without enough data say nothing either way: they neither clear an alarm nor count as quiet.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ class AlarmMemory:
     """Everything an alarm knows between two windows; JSON by `to_json`, back by `from_json`.
 
     `since_ns` is when `state` began, `fired_ns` when the alarm last began to fire (0 while it does
-    not), `noticed_ns` the end of the last window that was at least notice. `retrain_band`: enough of
-    the last three ready windows are in the retrain band for drift to ask on its own. `finding` is the
-    last window that spoke for the alarm; it outlives a restart, so a trigger always has its evidence.
+    not), `noticed_ns` the end of the last window that was at least notice. `retrain_band`: enough
+    of the last three ready windows are in the retrain band for drift to ask on its own. `finding` is
+    the last window that spoke for the alarm; it is kept so that a trigger always has its evidence.
     """
 
     state: AlarmState = "ok"
@@ -133,17 +133,22 @@ def _while_silent(
         state: AlarmState = "immature" if finding.verdict == "immature" else "no_data"
         return _enter(memory, state, end)
     if finding.kind == "eval_fail_rate":
-        if finding.verdict == "alarm":
-            return _fire(memory, finding, by_limit=False)
-        return _enter(memory, "ok", end)
+        alarmed = finding.verdict == "alarm"
+        return _fire(memory, finding, by_limit=False) if alarmed else _enter(memory, "ok", end)
+    return _while_drift_is_silent(memory, finding, settings)
+
+
+def _while_drift_is_silent(
+    memory: AlarmMemory, finding: Finding, settings: Detector
+) -> AlarmMemory:
     hot = sum(_is_hot(window) for window in memory.recent)
-    if _is_hot(memory.recent[-1]):
+    if hot == 0:
+        return _enter(replace(memory, finding=None), "ok", finding.window_end_ns)
+    if _speaks_for(finding):
         memory = replace(memory, finding=finding)
         if hot >= settings.windows_for:
             return _fire(memory, finding, by_limit=False)
-    if hot:
-        return _enter(memory, "pending", end)
-    return _enter(replace(memory, finding=None), "ok", end)
+    return _enter(memory, "pending", finding.window_end_ns)
 
 
 def _while_firing(

@@ -84,8 +84,8 @@ class PolicyMemory:
 class Decision:
     """One thing decided at `at_ns` (the window's end, event time).
 
-    `episode_id` is "" for a scheduled trigger outside any episode; `trigger_id` is set for `trigger`
-    only. `reasons` are those that decided, `children` the ids concerned, `detail` one sentence.
+    `episode_id` is "" for a scheduled trigger outside any episode; only a `trigger` has a
+    `trigger_id`. `reasons` are those that decided, `children` the ids concerned, `detail` one sentence.
     """
 
     kind: DecisionKind
@@ -154,7 +154,9 @@ def _observe(
         memory,
         answered=answered,
         last_notice_ns=max(noticed, memory.last_notice_ns or 0) or None,
-        schedule_anchor_ns=now_ns if memory.schedule_anchor_ns is None else memory.schedule_anchor_ns,
+        schedule_anchor_ns=now_ns
+        if memory.schedule_anchor_ns is None
+        else memory.schedule_anchor_ns,
     )
 
 
@@ -180,12 +182,19 @@ def _close(
             return memory
         if any(seen.kind != "drift" for id_, seen in memory.answered.items() if id_ in left):
             return memory
-        detail = "the retraining that it asked for has had its cooldown; no alarm it named is left but drift"
+        detail = "the cooldown of its trigger is over and only drift that it answered is left"
     decisions.append(
-        Decision("close_episode", now_ns, memory.episode_id, children=memory.children, detail=detail)
+        Decision(
+            "close_episode", now_ns, memory.episode_id, children=memory.children, detail=detail
+        )
     )
     return replace(
-        memory, episode_id="", episode_start_ns=0, episode_trigger_ns=None, children=(), suppressed=""
+        memory,
+        episode_id="",
+        episode_start_ns=0,
+        episode_trigger_ns=None,
+        children=(),
+        suppressed="",
     )
 
 
@@ -310,7 +319,9 @@ def _schedule_due(memory: PolicyMemory, now_ns: int, policy: Policy) -> bool:
         return False
     if policy.always:
         return True
-    return memory.last_notice_ns is not None and memory.last_notice_ns > (memory.last_trigger_ns or 0)
+    return memory.last_notice_ns is not None and memory.last_notice_ns > (
+        memory.last_trigger_ns or 0
+    )
 
 
 def _schedule_fires_alone(policy: Policy) -> bool:
@@ -319,7 +330,7 @@ def _schedule_fires_alone(policy: Policy) -> bool:
 
 
 def _is_answered(memory: PolicyMemory, id_: str, child: Child) -> bool:
-    """Drift that a trigger answered asks again only when it has at least doubled, or is a new alarm."""
+    """Drift that a trigger answered asks again when it has doubled, or as a new alarm."""
     seen = memory.answered.get(id_)
     if seen is None or seen.kind != "drift":
         return False

@@ -23,7 +23,7 @@ _METADATA = frozenset(
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
-class AddressRefused(RetraindError):
+class RefusedAddressError(RetraindError):
     """The destination resolves to an address that events are not sent to."""
 
 
@@ -46,14 +46,14 @@ def is_refused(address: Address) -> bool:
 async def resolve(host: str, port: int) -> list[str]:
     """Addresses of a host, in the resolver's order.
 
-    Raises AddressRefused when any of them is refused, OSError when the name does not resolve.
+    Raises RefusedAddressError when any of them is refused, OSError when the name does not resolve.
     """
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     for text in addresses:
         if is_refused(ipaddress.ip_address(text.partition("%")[0])):
-            raise AddressRefused(
+            raise RefusedAddressError(
                 f"{host} resolves to {text}, a link-local, metadata or multicast address"
             )
     return addresses

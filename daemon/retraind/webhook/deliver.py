@@ -1,4 +1,4 @@
-"""Delivers the outbox: at least once, in order per destination, until delivered, refused or expired.
+"""Delivers the outbox: at least once, in order, until delivered, refused for good or expired.
 
 The schedule lives in the outbox table, so a restart continues it. Each destination has a worker of
 its own with one event in flight: a receiver that hangs delays nobody else.
@@ -23,8 +23,8 @@ from retraind.model import Json
 from retraind.store.state import State
 from retraind.telemetry import Telemetry
 from retraind.webhook import outbox, sign
-from retraind.webhook.address import AddressRefused
-from retraind.webhook.event import TYPE_TEST, envelope
+from retraind.webhook.address import RefusedAddressError
+from retraind.webhook.event import build_test_event
 from retraind.webhook.outbox import Attempt, Pending
 from retraind.webhook.schedule import backoff_seconds, meaning, retry_after_seconds
 from retraind.webhook.send import Answer, new_client, post
@@ -36,7 +36,7 @@ _NS = 1_000_000_000
 
 
 class Delivery:
-    """The workers of all destinations. Its methods belong to one event loop; `wake` to any thread."""
+    """The workers of all destinations. Used from one event loop, `wake` from any thread."""
 
     def __init__(
         self,
@@ -129,11 +129,7 @@ class Delivery:
         destination = self._destinations[name]
         now_ns = self._clock.now_ns()
         event_id = f"test_{uuid.uuid4().hex}"
-        body = envelope(
-            TYPE_TEST, event_id, {"message": "retraind can reach this destination"},
-            source="/retraind", subject=name, created_at_ns=now_ns,
-            expires_at_ns=now_ns + 3600 * _NS,
-        )  # fmt: skip
+        body = build_test_event(event_id, name, created_at_ns=now_ns)
         started = time.perf_counter()
         async with new_client() as client:
             answer, error = await self._post(client, destination, event_id, body, now_ns)
@@ -182,7 +178,7 @@ class Delivery:
         now_ns = self._clock.now_ns()
         pause = backoff_seconds(event.attempts + 1, self._jitter)
         if answer is None:
-            final = isinstance(error, AddressRefused)
+            final = isinstance(error, RefusedAddressError)
             text = f"{type(error).__name__}: {error}"[:500]
             return Attempt(
                 started_ns, seconds, None, text,
@@ -191,7 +187,9 @@ class Delivery:
         means = meaning(answer.status)
         if means == "gone":
             self._disabled.add(destination.name)
-            log.error("webhook destination is gone; disabled until reload", destination=destination.name)
+            log.error(
+                "webhook destination is gone; disabled until reload", destination=destination.name
+            )
         if means == "retry":
             asked = retry_after_seconds(answer.headers, now_ns)
             pause = pause if asked is None else asked
@@ -217,7 +215,13 @@ class Delivery:
                 secrets=self._secrets[destination.name], timestamp=now_ns // _NS,
                 timeout_seconds=destination.timeout,
             )  # fmt: skip
-        except (AddressRefused, TimeoutError, OSError, httpx2.HTTPError, httpx2.InvalidURL) as error:
+        except (
+            RefusedAddressError,
+            TimeoutError,
+            OSError,
+            httpx2.HTTPError,
+            httpx2.InvalidURL,
+        ) as error:
             return None, error
         return answer, None
 
@@ -249,7 +253,7 @@ class Delivery:
         self.refresh_gauges()
 
     def refresh_gauges(self) -> None:
-        """Set the gauges of undelivered events; the age of the oldest is absent when there is none."""
+        """Set the gauges of undelivered events; that of the oldest is absent when there is none."""
         waiting = outbox.pending(self._state)
         for name in self._shown | self._destinations.keys() | waiting.keys():
             count, oldest_ns = waiting.get(name, (0, 0))

@@ -17,7 +17,7 @@ _RETRIED = frozenset({408, 425, 429})
 
 
 def meaning(status: int) -> Meaning:
-    """2xx is delivered; 408, 425, 429 and 5xx come again; 410 ends the destination; the rest is final.
+    """2xx is delivered; 408, 425, 429 and 5xx are retried; 410 ends the destination; else final.
 
     Redirects are final too: following one could carry the event to somebody else.
     """
@@ -35,7 +35,7 @@ def backoff_seconds(failures: int, jitter: random.Random) -> float:
 
 
 def retry_after_seconds(headers: Mapping[str, str], now_ns: int) -> float | None:
-    """Retry-After as seconds or HTTP date (RFC 9110 §10.2.3), at most an hour; None when unusable."""
+    """Retry-After (seconds or HTTP date, RFC 9110), at most an hour; None when unusable."""
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return min(float(text), MAX_RETRY_AFTER_SECONDS)

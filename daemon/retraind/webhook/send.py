@@ -33,7 +33,7 @@ def new_client() -> httpx2.AsyncClient:
         verify=ssl.create_default_context(),
         trust_env=False,
         follow_redirects=False,
-        timeout=None,  # noqa: S113 - `post` bounds the whole attempt
+        timeout=None,  # `post` bounds the whole attempt
     )
 
 
@@ -49,7 +49,7 @@ async def post(
 ) -> Answer:
     """Send an event. `timestamp` is the attempt's Unix time in seconds.
 
-    Raises AddressRefused, TimeoutError, or OSError or httpx2.HTTPError for the network's faults.
+    Raises RefusedAddressError, TimeoutError, or OSError or httpx2.HTTPError for the network's faults.
     """
     headers = {
         "content-type": CONTENT_TYPE,
