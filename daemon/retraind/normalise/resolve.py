@@ -94,10 +94,10 @@ def _by_position(
     typed: TypedValues, column: Column, options: list[Choice], exact: Mask
 ) -> tuple[pa.Array, Any]:
     """Values taken as they are (or scaled)."""
-    winner = np.zeros(typed.attributes.owners, dtype=np.int64)
-    rows = np.full(typed.attributes.owners, -1, dtype=np.int32)
-    for number, (_, candidate) in enumerate(options, start=1):
-        use = (rows < 0) & (candidate >= 0) if number > 1 else candidate >= 0
+    rows = options[0][1]
+    winner = (rows >= 0).astype(np.int64)
+    for number, (_, candidate) in enumerate(options[1:], start=2):
+        use = (rows < 0) & (candidate >= 0)
         rows = np.where(use, candidate, rows)
         winner[use] = number
     values = typed.take(column.type, rows)

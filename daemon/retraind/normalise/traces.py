@@ -15,8 +15,8 @@ from retraind.normalise.attributes import Attributes, Mask
 from retraind.normalise.conventions import COLUMNS
 from retraind.normalise.resolve import Resolved, resolve
 
-_KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
-_STATUS = ("unset", "ok", "error")
+_KINDS = pa.array(["unspecified", "internal", "server", "client", "producer", "consumer"])
+_STATUS = pa.array(["unset", "ok", "error"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +156,11 @@ def _columns(
     return columns, names + states + messages
 
 
-def enum_text(numbers: pa.Array, names: tuple[str, ...]) -> pa.StringArray:
+def enum_text(numbers: pa.Array, names: pa.StringArray) -> pa.StringArray:
     """Names of an enum, or the number as sent where it has none."""
     values = numbers.to_numpy()
     known = (values >= 0) & (values < len(names))
-    texts = pa.array(names).take(pa.array(np.where(known, values, 0)))
+    texts = names.take(pa.array(np.where(known, values, 0)))
     if known.all():
         return texts
     return pc.if_else(pa.array(known), texts, numbers.cast(pa.string()))

@@ -95,25 +95,25 @@ def _placeholders(attributes: Attributes) -> Mask | None:
         return None
     exact = sorted(conventions.PLACEHOLDERS)
     longest = max(len(value) for value in exact)
-    prefix = conventions.PLACEHOLDER_PREFIX.encode()
+    prefix = conventions.PLACEHOLDER_PREFIX
     offsets, data = parts(attributes.strings)
-    size = np.diff(offsets)
-    begins = np.zeros(256, dtype=bool)
-    begins[[value.encode()[0] for value in exact if value]] = True
-    padded = (
-        np.append(data[: offsets[-1]], np.zeros(2, dtype=np.uint8))
-        if len(data) < offsets[-1] + 2
-        else data
-    )
-    first, second = padded[offsets[:-1]], padded[offsets[:-1] + 1]
-    possible = (size <= longest) & (begins[first] | (size == 0))
-    possible |= (size >= len(prefix)) & (first == prefix[0]) & (second == prefix[1])
-    possible &= (attributes.kind == STRING) & wanted[attributes.code]
-    places = np.flatnonzero(possible)
+    asked = np.flatnonzero(wanted[attributes.code] & (attributes.kind == STRING))
+    if len(asked) == 0:
+        return None
+    begin = offsets[asked]
+    size = offsets[asked + 1] - begin
+    starts = np.zeros(256, dtype=bool)
+    starts[[value.encode()[0] for value in (*exact, prefix) if value]] = True
+    final = max(int(offsets[-1]) - 1, 0)
+    first = data[np.minimum(begin, final)] if len(data) else np.zeros(len(asked), dtype=np.uint8)
+    # Message lists start like the prefix, so its second byte is looked at too.
+    second = data[np.minimum(begin + 1, final)] if len(data) else first
+    possible = (size == 0) | (starts[first] & ((size <= longest) | (second == ord(prefix[1]))))
+    places = asked[possible]
     if len(places) == 0:
         return None
     texts = attributes.strings.take(pa.array(places))
-    hit = pc.or_(pc.is_in(texts, pa.array(exact)), pc.starts_with(texts, prefix.decode()))
+    hit = pc.or_(pc.is_in(texts, pa.array(exact)), pc.starts_with(texts, prefix))
     blank = np.zeros(attributes.count, dtype=bool)
     blank[places[hit.to_numpy(zero_copy_only=False)]] = True
     return blank if blank.any() else None
