@@ -1,4 +1,4 @@
-"""The body that is delivered: a CloudEvent 1.0 in structured JSON, fixed before the first attempt."""
+"""The body that is delivered: a CloudEvent 1.0 in structured JSON; it never changes once built."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _encode(attributes: Json, data: Any) -> bytes:
 
 
 def _leave_one_out(requested: pb.RetrainRequested) -> bool:
-    """Drop the last child or reason, from whichever list takes more room; False when none is left."""
+    """Drop the last child or reason, of the list that takes more room; False when none is left."""
     children = sum(child.ByteSize() for child in requested.children)
     reasons = sum(reason.ByteSize() for reason in requested.reasons)
     if requested.children and (children >= reasons or len(requested.reasons) <= 1):

@@ -20,8 +20,9 @@ LABEL_CHARACTERS = 120
 class Reason:
     """Why: one alarm with the evidence that made it fire, or the schedule.
 
-    `value`, `bound` and `threshold` are PSI above its noise floor for drift, a share for fail rates;
-    `n` and `m` are sessions in the window and in the reference. None: the method has no such number.
+    `value`, `bound` and `threshold` are PSI above its noise floor for drift, a share of failed
+    evaluations for fail rates; `n` and `m` are sessions in the window and in the reference. None
+    where the method has no such number.
     """
 
     kind: str

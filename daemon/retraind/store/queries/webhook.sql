@@ -1,6 +1,7 @@
--- The outbox of triggers and the record of delivery attempts.
+-- The outbox of triggers and the record of delivery attempts. Times are microseconds (`_us`), the
+-- precision of the columns, except where people read them.
 
--- name: list_outbox
+-- name: outbox_listing
 -- The newest events and how far their delivery has come.
 select trigger_id, destination, status, attempts, epoch_ns(next_attempt) as next_attempt_ns,
        last_status, last_error
@@ -8,36 +9,48 @@ from state.outbox
 order by created_at desc, trigger_id, destination
 limit $limit
 
--- name: outbox_heads
--- The oldest pending event of each destination, and how many wait there.
-select trigger_id, destination, body, attempts, epoch_ns(created_at) as created_ns,
-       epoch_ns(next_attempt) as next_attempt_ns, epoch_ns(expires_at) as expires_ns,
-       count(*) over (partition by destination) as waiting
+-- name: outbox_head
+-- The oldest pending event of a destination: the only one that may be sent there next.
+select trigger_id, body, attempts, epoch_us(created_at) as created_us,
+       epoch_us(expires_at) as expires_us, epoch_us(next_attempt) as next_us
+from state.outbox
+where status = 'pending' and destination = $destination
+order by created_at, trigger_id
+limit 1
+
+-- name: outbox_pending
+-- Undelivered events of each destination, and since when the oldest waits.
+select destination, count(*) as pending, epoch_us(min(created_at)) as oldest_us
 from state.outbox
 where status = 'pending'
-qualify row_number() over (partition by destination order by created_at, trigger_id) = 1
-order by destination
+group by destination
 
--- name: retry_outbox
--- Make an event due now wherever it is not delivered yet.
+-- name: outbox_expire
+-- Give up events past their expiry.
 update state.outbox
-set status = 'pending', next_attempt = make_timestamp_ns($now), finished_at = null,
-    expires_at = greatest(expires_at, make_timestamp_ns($expires)::timestamp)
+set status = 'expired', finished_at = make_timestamp($now_us)
+where status = 'pending' and expires_at <= make_timestamp($now_us)
+returning trigger_id, destination
+
+-- name: outbox_retry
+-- Make an event due now wherever it is not delivered, with at least a day until it expires.
+update state.outbox
+set status = 'pending', attempts = 0, next_attempt = make_timestamp($now_us), finished_at = null,
+    expires_at = greatest(expires_at, make_timestamp($now_us) + interval 1 day)
 where trigger_id = $trigger_id and destination = coalesce($destination::varchar, destination)
   and status <> 'delivered'
 returning trigger_id, destination
 
--- name: expire_outbox
--- Give up events past their expiry, except where an attempt is under way.
-update state.outbox
-set status = 'expired', finished_at = make_timestamp_ns($now)
-where status = 'pending' and expires_at <= make_timestamp_ns($now)
-  and not list_contains($busy::varchar[], destination)
-returning trigger_id, destination
-
--- name: record_attempt
+-- name: outbox_settle
 -- What an attempt made of its event.
 update state.outbox
 set status = $status, attempts = $attempts, last_status = $last_status, last_error = $last_error,
-    next_attempt = make_timestamp_ns($next), finished_at = make_timestamp_ns($finished::bigint)
+    next_attempt = make_timestamp($next_us),
+    finished_at = case when $status = 'pending' then null else make_timestamp($now_us) end
+where trigger_id = $trigger_id and destination = $destination
+
+-- name: count_deliveries
+-- Attempts made so far to deliver an event to a destination.
+select count(*) as n
+from state.deliveries
 where trigger_id = $trigger_id and destination = $destination
