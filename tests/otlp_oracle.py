@@ -6,6 +6,7 @@ Shares nothing with the code under test but the table of conventions, which it r
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import math
 import re
@@ -21,6 +22,8 @@ TABLE = tomllib.loads(
 )
 INT64_MAX = 2**63 - 1
 KINDS = ["unspecified", "internal", "server", "client", "producer", "consumer"]
+INTEGER = r"-?[0-9]{1,18}"
+NUMBER = r"-?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?"
 STATUSES = ["unset", "ok", "error"]
 NATIVE = {
     "text": "string_value",
@@ -73,30 +76,25 @@ def as_json_text(value: Any) -> str:
 def coerce(kind: str, value: Any) -> Any:
     """The value as a column type; None when it gives none."""
     which = value.WhichOneof("value")
-    if which is None:
-        return None
-    content = getattr(value, which)
-    if which == "string_value" and is_placeholder(content):
+    content = getattr(value, which) if which else None
+    text = content if which == "string_value" else None
+    if content is None or (text is not None and is_placeholder(text)):
         return None
     if which == NATIVE[kind]:
         return content
     if kind == "text":
         return as_json_text(value)
     if kind == "flag":
-        lower = content.lower() if which == "string_value" else ""
-        return lower == "true" if lower in {"true", "false"} else None
+        return {"true": True, "false": False}.get((text or "").lower())
+    return coerce_number(kind, which, content, text or "")
+
+
+def coerce_number(kind: str, which: str, content: Any, text: str) -> int | float | None:
     if kind == "integer":
-        if which == "string_value" and re.fullmatch("-?[0-9]{1,18}", content, re.ASCII):
-            return int(content)
-        if which == "double_value" and content.is_integer() and abs(content) <= 2**53:
-            return int(content)
-        return None
-    if which == "int_value":
-        return float(content)
-    number = r"-?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?"
-    if which == "string_value" and re.fullmatch(number, content, re.ASCII):
-        return float(content)
-    return None
+        whole = which == "double_value" and content.is_integer() and abs(content) <= 2**53
+        return int(content) if whole or re.fullmatch(INTEGER, text, re.ASCII) else None
+    whole = which == "int_value"
+    return float(content) if whole or re.fullmatch(NUMBER, text, re.ASCII) else None
 
 
 def mapped(column: dict[str, Any], source: dict[str, Any], text: str) -> str | None:
@@ -117,10 +115,8 @@ def texts_of(column: dict[str, Any], source: dict[str, Any], value: Any) -> list
     elif which == "string_value" and not is_placeholder(value.string_value):
         raw = [value.string_value]
         if value.string_value.startswith("["):
-            try:
+            with contextlib.suppress(ValueError):
                 raw = [v for v in json.loads(value.string_value) if isinstance(v, str)]
-            except ValueError:
-                pass
     else:
         return None
     return [text for text in (mapped(column, source, r) for r in raw) if text] or None
@@ -213,7 +209,7 @@ def span_row(resource: Any, scope: Any, span: Any) -> dict[str, Any]:
     shared = last_of_each(resource.attributes)
     columns = TABLE["columns"]
     found = resolve(columns, last_of_each(span.attributes))
-    row: dict[str, Any] = {name: None for name in columns}
+    row: dict[str, Any] = dict.fromkeys(columns)
     row |= {name: value for name, (_, value) in found.items()}
     for name, column in columns.items():
         for key in reversed(column.get("resource", [])):

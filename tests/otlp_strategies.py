@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import otlp_oracle
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+import otlp_oracle
 
 UNKNOWN_FIELD = b"\xca\x3e\x03abc\xd0\x3e\x07"  # fields 1001 (bytes) and 1002 (varint)
 

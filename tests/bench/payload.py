@@ -8,11 +8,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 START_NS = 1_790_000_000_000_000_000
-WORDS = (
+_SENTENCE = (
     "please find the order that I placed last week and tell me when it will arrive at our office "
     "because the customer asks for a refund under the policy of the product catalogue we index "
     "documents as vectors retrieve passages rank them and answer with citations from the manual"
-).split()
+)
+WORDS = _SENTENCE.split()
 COHORTS = ("emea", "amer", "apac")
 MODELS = (("gpt-4o", "gpt-4o-2024-08-06"), ("gpt-4o-mini", "gpt-4o-mini-2024-07-18"))
 RESOURCE = {

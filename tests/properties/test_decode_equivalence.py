@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
-import otlp_oracle
 import pyarrow as pa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from otlp_strategies import trace_requests
 
+import otlp_oracle
+from otlp_strategies import trace_requests
 from retraind.decode import decode_traces
 from retraind.normalise import normalise_traces
 
@@ -22,7 +23,7 @@ checks = settings(
 
 
 def typed(value: Any) -> str:
-    """A representation that keeps int, float, bool, -0.0 and NaN apart, but not the order of keys."""
+    """A form that keeps int, float, bool, -0.0 and NaN apart, but not the order of keys."""
     if isinstance(value, dict):
         return repr(sorted((key, typed(item)) for key, item in value.items()))
     return repr([typed(item) for item in value]) if isinstance(value, list) else repr(value)
@@ -46,8 +47,8 @@ def recovered(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def json_form(value: Any) -> Any:
-    if isinstance(value, float) and (value != value or value in {float("inf"), float("-inf")}):
-        name = "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, float) and not math.isfinite(value):
+        name = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
         return {"doubleValue": name}
     return value
 

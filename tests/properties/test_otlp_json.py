@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from otlp_strategies import log_requests, trace_requests
 
+from otlp_strategies import log_requests, trace_requests
 from retraind.decode import logs_from_json, traces_from_json
 
 IDS = {"trace_id", "span_id", "parent_span_id"}

@@ -2,8 +2,8 @@
 
 The official messages are filled field by field from their own descriptors, by the rules of
 OTLP/JSON, which differ from those of protobuf's JSON: ids are hexadecimal in either case, keys are
-lowerCamelCase only, and enums are integers. Unknown fields are ignored at every level and null means
-absent. Names of enum values, which clients must not send but some do, are understood too; unknown
+lowerCamelCase only, and enums are integers. Unknown fields are ignored at every level and null
+means absent. Names of enum values, which clients must not send but some do, are understood; unknown
 names are not.
 
 An id that is not hexadecimal makes its span invalid, not the request: it is passed on with a length

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from otlp_samples import encode, request_of, span
 
+from otlp_samples import encode, request_of, span
 from retraind.decode import decode_logs, decode_traces
 from retraind.errors import InvalidPayload
 from retraind.normalise import normalise_logs, normalise_traces

@@ -27,10 +27,13 @@ GOLDEN = """{
         "attributes": [
           {"key": "gen_ai.request.model", "value": {"stringValue": "m"}},
           {"key": "tokens", "value": {"intValue": "600"}},
-          {"key": "list", "value": {"arrayValue": {"values": [{"doubleValue": 2}, {}]}}},
-          {"key": "map", "value": {"kvlistValue": {"values": [{"key": "x", "value": {"boolValue": true}}]}}}
+          {"key": "list", "value":
+            {"arrayValue": {"values": [{"doubleValue": 2}, {}]}}},
+          {"key": "map", "value":
+            {"kvlistValue": {"values": [{"key": "x", "value": {"boolValue": true}}]}}}
         ],
-        "events": [{"timeUnixNano": "1544712660500000000", "name": "e", "droppedAttributesCount": 1}],
+        "events": [
+          {"timeUnixNano": "1544712660500000000", "name": "e", "droppedAttributesCount": 1}],
         "links": [{"traceId": "5b8efff798038103d269b633813fc60c", "spanId": "eee19b7ec3c1b174"}],
         "status": {"code": 2, "message": "no"}, "droppedAttributesCount": 3, "traceState": "a=b"
       }]

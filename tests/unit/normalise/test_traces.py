@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from otlp_samples import SPAN_ID, START, TRACE_ID, encode, request_of, span
 
+from otlp_samples import SPAN_ID, START, TRACE_ID, encode, request_of, span
 from retraind.decode import decode_traces
 from retraind.normalise import NormalisedTraces, normalise_traces
 
