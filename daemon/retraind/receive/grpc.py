@@ -193,7 +193,6 @@ def _options(exchange: Exchange) -> list[tuple[str, int]]:
         ("grpc.per_message_decompression", 0),
         ("grpc.compression_enabled_algorithms_bitset", _COMPRESSION_NONE_AND_GZIP),
         ("grpc.max_concurrent_streams", 256),
-        ("grpc.http2.bdp_probe", 0),
         ("grpc.max_metadata_size", 16 * 1024),
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),

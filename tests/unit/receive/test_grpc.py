@@ -30,11 +30,12 @@ from retraind.receive.grpc import GrpcServer
 TRACES = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 LOGS = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
 MIB = 2**20
+LIMITS = ReceiverLimits(request_bytes=MIB, in_flight_bytes=8 * MIB, queue_wait=0.5)
 
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Receiver]:
-    with Receiver(limits=ReceiverLimits(request_bytes=MIB, in_flight_bytes=8 * MIB)) as receiver:
+    with Receiver(limits=LIMITS) as receiver:
         yield receiver
 
 

@@ -28,6 +28,7 @@ from retraind.errors import InvalidPayload, Refused, StoreFatal, StoreUnavailabl
 from retraind.model import ExportResult
 
 MIB = 2**20
+LIMITS = ReceiverLimits(request_bytes=MIB, in_flight_bytes=8 * MIB, queue_wait=0.5)
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 
@@ -48,7 +49,7 @@ class Answer:
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Receiver]:
-    with Receiver(limits=ReceiverLimits(request_bytes=MIB, in_flight_bytes=8 * MIB)) as receiver:
+    with Receiver(limits=LIMITS) as receiver:
         yield receiver
 
 
