@@ -298,7 +298,7 @@ def test_a_client_that_gives_up_does_not_stop_the_commit(receiver: Receiver) -> 
     assert receiver.counter("receiver_in_flight_bytes") == 0
     remaining = receiver.intake.calls[0].deadline_seconds
     assert remaining is not None
-    assert 0 < remaining <= 1.0
+    assert 0 < remaining < 2.0  # the wire form of a deadline is rounded up
 
 
 def test_memory_is_refused_when_it_stays_full(receiver: Receiver) -> None:
