@@ -102,7 +102,7 @@ class Slow:
                 break
         near = [
             each for each in self.by_trace[row["trace_id"]]
-            if each.get(name) and abs(self.hour(each) - self.hour(row)) <= 1
+            if each.get(name) and 0 <= self.hour(row) - self.hour(each) <= 1
         ]  # fmt: skip
         return str(min(near, key=self.order)[name]) if near else ""
 
@@ -115,7 +115,7 @@ class Slow:
             return False
         return not any(
             other is not row and other.get("operation") in INFERENCE
-            and self.hour(other) - self.hour(row) <= 1
+            and self.hour(other) == self.hour(row)
             and any(row is up for up in self.ancestors(other))
             for other in self.by_trace[row["trace_id"]]
         )  # fmt: skip
@@ -127,7 +127,7 @@ class Slow:
     def key(self, row: Row, cohort: str | None) -> tuple[str, ...]:
         model = row.get("request_model") or row.get("response_model") or ""
         group = self.resolve(row, cohort) if cohort else ""
-        return row.get("service_name") or "", self.resolve(row, "environment"), model, group
+        return row.get("service_name") or "", row.get("environment") or "", model, group
 
     def units(self, calls: list[tuple[Any, Row]], dominated: int) -> dict[int, tuple[str, str]]:
         """Session (or trace) of each call; `calls` of one pane."""
@@ -197,20 +197,23 @@ class Slow:
         """The leaf inference span that an evaluation judges."""
         leaves = [leaf for leaf in self.leaves if leaf["trace_id"] == row.get("trace_id")]
         if not row.get("span_id"):
-            return min(leaves, key=self.order, default=None)
+            own = row["kind"] == "automated" and row.get("time") is not None
+            at = row["time"] // HOUR if own else -1
+            near = [leaf for leaf in leaves if 0 <= at - self.hour(leaf) <= 1]
+            return min(near, key=self.order, default=None)
         judged = self.spans.get((row.get("trace_id") or "", row["span_id"]))
         if judged is None or not self.live(judged):
             return None
         if any(judged is leaf for leaf in leaves):
             return judged
-        near = [leaf for leaf in leaves if self.hour(leaf) - self.hour(judged) <= 1]
+        near = [leaf for leaf in leaves if self.hour(leaf) == self.hour(judged)]
         below = [
             (at, self.order(leaf), leaf) for leaf in near
             for at, up in enumerate(self.ancestors(leaf)) if up is judged
         ]  # fmt: skip
         if below:
             return min(below, key=lambda item: item[:2])[2]
-        near = [leaf for leaf in near if self.hour(judged) - self.hour(leaf) <= 1]
+        near = [leaf for leaf in leaves if 0 <= self.hour(judged) - self.hour(leaf) <= 1]
         return min(near, key=self.order, default=None)
 
     def _quality(self, out: Any, cohort: str | None, dominated: int, passes: Any) -> None:  # noqa: C901
@@ -221,7 +224,12 @@ class Slow:
             if row.get("error_type") or not self.live(row) or call is None:
                 continue
             own = row["kind"] == "automated" and row.get("time") is not None
-            hour = row["time"] // HOUR if own else self.hour(call)
+            judged = self.spans.get((row.get("trace_id") or "", row.get("span_id") or ""))
+            if not own and judged is None:
+                continue
+            hour = row["time"] // HOUR if own or judged is None else self.hour(judged)
+            if not 0 <= hour - self.hour(call) <= 1:
+                continue
             same = (hour, *(row.get(n) for n in ("trace_id", "span_id", "name", "evaluator",
                             "evaluator_version", "score", "label")))  # fmt: skip
             if self.first <= hour < self.last and same not in seen:

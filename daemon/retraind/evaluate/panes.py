@@ -27,6 +27,7 @@ from retraind.window.watermark import first_clock, summarise
 ABSORBED_ROWS = 1_000_000
 BUILT_SPANS = 1_000_000
 FROZEN_AFTER_NS = 24 * HOUR_NS
+CONTEXT_NS = 2 * HOUR_NS
 
 PANE_COLUMNS = (
     "feature", "version", "kind", "sessions", "missing", "buckets", "categories", "counts", "total",
@@ -106,8 +107,9 @@ class PaneBuilder:
         horizon = max(watermark // HOUR_NS * HOUR_NS, closed)
         frozen = watermark - FROZEN_AFTER_NS
         late = {hour for hour in touched if hour < closed}
-        # A late span changes its own pane and, as context, the next one (ADR 3).
-        late |= {hour + HOUR_NS for hour in late if hour + HOUR_NS < closed}
+        # A late span changes its own pane and, as context, the next ones (ADR 3).
+        context = {hour + shift for hour in late for shift in (HOUR_NS, CONTEXT_NS)}
+        late |= {hour for hour in context if hour < closed}
         again = sorted(hour for hour in late if hour >= frozen)
         self._telemetry.frozen_late_panes.inc(len(late) - len(again))
         ranges = [(hour, hour + HOUR_NS) for hour in again]
@@ -135,7 +137,7 @@ class PaneBuilder:
     def _build(self, memory: Memory, source: Source, first: int, last: int, through: int) -> None:
         started = time.perf_counter()
         spans = self._rows.pane_spans(
-            source.service_name, source.environment, first - HOUR_NS, last, self._columns
+            source.service_name, source.environment, first - CONTEXT_NS, last, self._columns
         )
         evaluations = self._rows.pane_evaluations(first, last)
         build = build_panes(

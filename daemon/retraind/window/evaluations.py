@@ -55,8 +55,8 @@ class Judgements:
 def load_judgements(table: pa.Table, traces: Traces, first_hour: int, last_hour: int) -> Judgements:
     """Evaluations of the hours [first_hour, last_hour).
 
-    Automated ones are of the hour of their own time (of the call's where it has none), human ones
-    and labels of the hour of the call. Failed evaluators, offline runs and shadow or candidate rows
+    Automated ones are of the hour of their own time (of the judged span's where it has none), human
+    ones and labels of the hour of the judged span. Failed evaluators, offline runs and shadow or candidate rows
     are left out. `waiting` counts those whose call is not among the spans.
     """
     usable = is_production(table) & (text_codes(table["error_type"]).index < 0)
@@ -73,9 +73,12 @@ def load_judgements(table: pa.Table, traces: Traces, first_hour: int, last_hour:
     usable &= ~own | ((time // HOUR_NS >= first_hour) & (time // HOUR_NS < last_hour))
     call = np.full(len(trace), -1, np.int64)
     rows = np.flatnonzero(usable)
-    call[rows], excluded = _calls(table, traces, trace, rows)
+    hour = np.where(own, time // HOUR_NS, -1)
+    call[rows], excluded = _calls(table, traces, trace, rows, hour)
+    call_hour = traces.hour[call] if len(traces.hour) else np.full(len(call), -1, np.int64)
+    # The pane of an hour sees that hour's calls and the last one's (docs/adr/0003).
+    call[(hour < call_hour) | (hour - call_hour > 1)] = -1
     waiting = int((call[rows] < 0).sum()) - excluded
-    hour = np.where(own, time // HOUR_NS, traces.hour[call] if len(traces.hour) else -1)
     kept = np.flatnonzero(usable & (call >= 0) & (hour >= first_hour) & (hour < last_hour))
     kept = _once(table, kept, trace, hour)
     return Judgements(
@@ -89,14 +92,20 @@ def load_judgements(table: pa.Table, traces: Traces, first_hour: int, last_hour:
     )
 
 
-def _calls(table: pa.Table, traces: Traces, trace: Ints, rows: Ints) -> tuple[Ints, int]:
+def _calls(
+    table: pa.Table, traces: Traces, trace: Ints, rows: Ints, hour: Ints
+) -> tuple[Ints, int]:
     """The call that each evaluation judges, and how many judge a span that is not production.
 
+    Sets `hour` where it is not known yet (-1): the hour of the judged span.
+
     It is the judged span, else the nearest leaf inference span below it, else the first of its
-    trace within an hour; the first of the whole trace where no span is named.
+    trace in its hour or the last; where no span is named, in the evaluation's hour or the last.
     """
     ids, valid = hex_ids(table["span_id"])
     judged = np.where(valid[rows], traces.find(trace[rows], ids[rows]), -1)
+    late = np.flatnonzero((judged >= 0) & (hour[rows] < 0))
+    hour[rows[late]] = traces.hour[judged[late]]
     call = np.full(len(rows), -1, np.int64)
     known = np.flatnonzero(judged >= 0)
     excluded = known[~traces.production[judged[known]]]
@@ -106,15 +115,14 @@ def _calls(table: pa.Table, traces: Traces, trace: Ints, rows: Ints) -> tuple[In
     call[known] = leaves_below(traces, judged[known])
     known = known[call[known] < 0]
     leaves = np.flatnonzero(traces.leaf)
-    call[known] = first_in_trace(traces, leaves, judged[known])
+    call[known] = first_in_trace(
+        traces, leaves, traces.trace[judged[known]], traces.hour[judged[known]]
+    )
     unnamed = np.flatnonzero(~valid[rows] & (trace[rows] >= 0))
-    if len(unnamed) and len(leaves):
-        keys = (traces.span_id[leaves], traces.start[leaves], traces.trace[leaves])
-        order = leaves[np.lexsort(keys)]
-        firsts = order[starts_of_runs(traces.trace[order])]
-        first_of = np.full(len(traces.trace_ids), -1, np.int64)
-        first_of[traces.trace[firsts]] = firsts
-        call[unnamed] = first_of[trace[rows[unnamed]]]
+    if len(unnamed):
+        call[unnamed] = first_in_trace(
+            traces, leaves, trace[rows[unnamed]], hour[rows[unnamed]]
+        )
     return call, len(excluded)
 
 

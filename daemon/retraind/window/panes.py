@@ -84,9 +84,10 @@ def build_panes(
 ) -> PaneBuild:
     """Build all panes of the hours [first_ns, last_ns).
 
-    `spans`: BASE_COLUMNS and the aliases of all_columns(plans), of one hour before to one hour
-    after the range, and likewise around each judged span; duplicates may be there. `evaluations`:
-    the columns of the table. Rows whose pane is outside the range are context only.
+    `spans`: BASE_COLUMNS and the aliases of all_columns(plans), from two hours before the range
+    on (an evaluation may judge a call of the hour before, whose session comes from the hour before
+    that); duplicates may be there. `evaluations`: the columns of the table. Rows whose pane is
+    outside the range are context only.
     """
     first, last = first_ns // HOUR_NS, -(-last_ns // HOUR_NS)
     build = _Build(load_traces(spans), limits)
@@ -161,8 +162,7 @@ class _Build:
     def _key_codes(self, plan: MonitorPlan) -> list[Codes]:
         nothing = Codes(np.full(len(self.traces.trace), -1, np.int64), [])
         cohort = nothing if plan.cohort is None else self.resolved(plan.cohort)
-        environment = self.text("environment", resolved=True)
-        return [self.text("service_name"), environment, self.model(), cohort]
+        return [self.text("service_name"), self.text("environment"), self.model(), cohort]
 
     def calls(self, plan: MonitorPlan, leaves: Ints) -> _Calls:
         """The calls of the range, and those that an evaluation of the range judges."""

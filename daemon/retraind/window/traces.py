@@ -1,8 +1,7 @@
 """Spans as arrays: each span once, its parent, its leaf inference spans, and inherited fields.
 
-What a pane needs of a span is looked up at most one hour before and after the span's own hour, so
-that a context of one hour on either side decides alike however many hours are built together: a
-parent link is followed only to a parent that did not begin in a later hour.
+Everything that a pane needs of a span is looked up in the span's own hour and the hour before it, never
+in a later one (docs/adr/0003): a parent link is followed only to a parent that did not begin later.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ BASE_COLUMNS = (
 )  # fmt: skip
 INFERENCE = ("chat", "text_completion", "embeddings", "rerank")
 NOT_PRODUCTION = ("shadow", "candidate")
-INHERITED = ("session_id", "environment", "user_id", "agent_name")
+INHERITED = ("session_id", "user_id", "agent_name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +145,7 @@ def nearest(parent: Ints, has: Bools) -> Ints:
 def _has_inference_below(inference: Bools, parent: Ints, hour: Ints) -> Bools:
     up = np.where(parent >= 0, nearest(parent, inference)[parent], -1)
     below = np.flatnonzero(inference & (up >= 0) & (up != np.arange(len(up))))
-    below = below[hour[below] - hour[up[below]] <= 1]
+    below = below[hour[below] == hour[up[below]]]
     marked = np.zeros(len(parent), bool)
     marked[up[below]] = True
     return marked
@@ -165,33 +164,43 @@ def inherit(traces: Traces, codes: Codes) -> Ints:
     value = np.where(near >= 0, codes.index[near], -1)
     todo = np.flatnonzero(value < 0)
     if len(todo):
-        found = first_in_trace(traces, np.flatnonzero(has), todo)
+        found = first_in_trace(
+            traces, np.flatnonzero(has), traces.trace[todo], traces.hour[todo]
+        )
         value[todo] = np.where(found >= 0, codes.index[found], -1)
     return value
 
 
-def first_in_trace(traces: Traces, carriers: Ints, rows: Ints) -> Ints:
-    """For each row the carrier of its trace with the lowest (start, span id) within an hour."""
+def first_in_trace(traces: Traces, carriers: Ints, trace: Ints, hour: Ints) -> Ints:
+    """For each (trace, hour) the carrier with the lowest (start, span id) of that hour or the last.
+
+    Never one of a later hour: a pane sees a trace's past, so that it does not change as the trace
+    goes on. -1 where there is none.
+    """
     wanted = np.zeros(len(traces.trace_ids), bool)
-    wanted[traces.trace[rows]] = True
+    wanted[trace] = True
     carriers = carriers[wanted[traces.trace[carriers]]]
     if len(carriers) == 0:
-        return np.full(len(rows), -1, np.int64)
-    low = int(traces.hour.min()) - 1
-    width = int(traces.hour.max()) - low + 2
-    key = traces.trace * width + (traces.hour - low)
-    order = np.lexsort((traces.span_id[carriers], traces.start[carriers], key[carriers]))
-    carriers = carriers[order]
-    firsts = carriers[starts_of_runs(key[carriers])]
-    found = np.full(len(rows), -1, np.int64)
-    for shift in (1, 0, -1):
-        at = look_up(key[rows] + shift, key[firsts])
+        return np.full(len(trace), -1, np.int64)
+    low = min(int(traces.hour.min()), int(hour.min())) - 1
+    width = max(int(traces.hour.max()), int(hour.max())) - low + 1
+    place = traces.trace[carriers] * width + (traces.hour[carriers] - low)
+    order = np.lexsort((traces.span_id[carriers], traces.start[carriers], place))
+    first = starts_of_runs(place[order])
+    firsts, places = carriers[order][first], place[order][first]
+    asked = trace * width + (hour - low)
+    found = np.full(len(trace), -1, np.int64)
+    for shift in (0, -1):
+        at = look_up(asked + shift, places)
         found = np.where(at >= 0, firsts[at], found)
     return found
 
 
 def leaves_below(traces: Traces, judged: Ints) -> Ints:
-    """The nearest leaf inference span below each (fewest links, then start, then id), or -1."""
+    """The nearest leaf inference span below each, of the same hour; -1 for none.
+
+    Nearest: fewest links, then start, then id.
+    """
     best = np.full(len(traces.trace), -1, np.int64)
     wanted = np.zeros(len(traces.trace), bool)
     wanted[judged] = True
@@ -204,7 +213,7 @@ def leaves_below(traces: Traces, judged: Ints) -> Ints:
         current, origin = current[current >= 0], origin[current >= 0]
         if len(current) == 0:
             break
-        near = traces.hour[origin] - traces.hour[current] <= 1
+        near = traces.hour[origin] == traces.hour[current]
         hit = np.flatnonzero(wanted[current] & (best[current] < 0) & near)
         at, leaf = current[hit], origin[hit]
         order = np.lexsort((traces.span_id[leaf], traces.start[leaf], at))
