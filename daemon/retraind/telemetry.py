@@ -123,6 +123,9 @@ class Telemetry:
         self.segments_deleted = self._counter(
             "retention_deleted_segments_total", "Segments deleted by retention."
         )
+        self.segments_left_out = self._counter(
+            "segments_left_out_total", "Old segments left out of a read because it may open 64 at most."
+        )
         self.state_recoveries = self._counter(
             "state_recoveries_total", "Times the state file was set aside and a snapshot took over."
         )

@@ -1,0 +1,130 @@
+"""The data folder of one daemon, opened: state file, segments, ledger, writer, readers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from retraind.clock import Clock
+from retraind.config import settings
+from retraind.errors import StoreFatal
+from retraind.store.engine import Engine, store_errors
+from retraind.store.ledger import Ledger
+from retraind.store.opening import lock_folder, next_seq, open_segments, open_state
+from retraind.store.reader import Reader
+from retraind.store.retention import Retention
+from retraind.store.seal import Sealer
+from retraind.store.segments import Segments
+from retraind.store.state import State
+from retraind.store.views import create_state_views
+from retraind.store.writer import Writer
+from retraind.telemetry import Telemetry
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Database:
+    """Everything the store offers. `notices` are sentences for the operator about the start."""
+
+    data_dir: Path
+    engine: Engine
+    state: State
+    segments: Segments
+    ledger: Ledger
+    reader: Reader
+    writer: Writer
+    sealer: Sealer
+    retention: Retention
+    _lock: int
+    _telemetry: Telemetry
+    _clock: Clock
+
+    @classmethod
+    def open(
+        cls, data_dir: Path, config: settings.Store, telemetry: Telemetry, clock: Clock
+    ) -> Database:
+        """Open or create a data folder, own it, and recover what a crash left.
+
+        Raises StartError when another daemon owns it, StoreError when it cannot be used. Threads
+        run only after `start`.
+        """
+        for folder in (data_dir, data_dir / "store", data_dir / "tmp", data_dir / "snapshots"):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        data_dir = data_dir.resolve()
+        lock = lock_folder(data_dir)
+        try:
+            with store_errors():
+                return cls._assemble(data_dir, config, telemetry, clock, lock)
+        except BaseException:
+            os.close(lock)
+            raise
+
+    @classmethod
+    def _assemble(
+        cls, data_dir: Path, config: settings.Store, telemetry: Telemetry, clock: Clock, lock: int
+    ) -> Database:
+        engine = Engine(
+            data_dir, memory_limit=config.memory_limit, threads=max(1, os.cpu_count() or 1)
+        )
+        try:
+            notice = open_state(engine, data_dir, clock.now_ns())
+            engine.lock_down()
+            state = State(engine, data_dir / "retraind.duckdb")
+            segments = Segments(engine, state, data_dir / "store", config, telemetry, clock)
+            if notice is not None:
+                segments.notices.append(notice)
+                telemetry.state_recoveries.inc()
+            unsealed = open_segments(segments, state, trust_state=notice is None)
+            create_state_views(engine.cursor())
+            ledger = Ledger(telemetry, clock)
+            ledger.rebuild(segments)
+            sealer = Sealer(
+                segments, config, telemetry, clock, on_fatal=lambda error: writer.fail(error)
+            )
+            writer = Writer(
+                segments, ledger, config, telemetry, clock,
+                next_seq=next_seq(segments), on_rotated=sealer.add,
+            )  # fmt: skip
+            for segment in unsealed:
+                sealer.add(segment)
+        except BaseException:
+            engine.close()
+            raise
+        retention = Retention(segments, config, telemetry, clock)
+        return cls(
+            data_dir, engine, state, segments, ledger, Reader(segments), writer, sealer, retention,
+            lock, telemetry, clock,
+        )  # fmt: skip
+
+    @property
+    def notices(self) -> list[str]:
+        return self.segments.notices
+
+    def start(self, on_fatal: Callable[[], None] | None = None) -> None:
+        """Start the commit thread and the sealing thread."""
+        self.writer.on_fatal = on_fatal
+        self.writer.start()
+        self.sealer.start()
+
+    def snapshot(self) -> Path:
+        """Copy the state file to DIR/snapshots. Raises StoreError."""
+        path = self.state.snapshot(self.data_dir / "snapshots", self._clock.now_ns())
+        self._telemetry.snapshots.inc()
+        return path
+
+    def close(self) -> None:
+        """Commit what is queued, stop both threads, and release the folder."""
+        self.writer.close()
+        self.sealer.close()
+        try:
+            if not self.writer.fatal.is_set():
+                self.engine.close()
+        except StoreFatal:
+            log.exception("the engine did not close cleanly")
+        finally:
+            os.close(self._lock)

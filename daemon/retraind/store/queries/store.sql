@@ -1,0 +1,17 @@
+-- The store's own bookkeeping in the state file and in segments.
+
+-- name: read_segments
+-- Every segment ever created, oldest first; times in nanoseconds.
+select id, file, status, schema_version, epoch_ns(created_at) as created_ns,
+       epoch_ns(sealed_at) as sealed_ns, span_rows, bytes, first_seq, last_seq,
+       epoch_ns(first_time) as first_ns, epoch_ns(last_time) as last_ns
+from state.segments
+order by id
+
+-- name: delete_segment
+-- Before a segment's row is written again.
+delete from state.segments where id = $id
+
+-- name: delete_segments
+-- The state file is a snapshot or new: segments are listed again from disk.
+delete from state.segments

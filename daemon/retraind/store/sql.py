@@ -1,0 +1,132 @@
+"""A user's SQL, on the running daemon or on a stopped data folder: read-only, bounded in time and rows."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import duckdb
+import pyarrow as pa
+
+from retraind.clock import SystemClock
+from retraind.config import settings
+from retraind.errors import QueryError, StartError, StoreFatal
+from retraind.store.allow import check_statement
+from retraind.store.engine import Cursor, Engine, fault, rollback, run
+from retraind.store.opening import attach_read_only, lock_folder
+from retraind.store.segments import Segments
+from retraind.store.state import State
+from retraind.store.views import create_state_views
+from retraind.telemetry import Telemetry
+
+
+@dataclass(frozen=True, slots=True)
+class SqlResult:
+    """At most `max_rows` rows; `truncated` when there were more. `types` are DuckDB type names."""
+
+    columns: tuple[str, ...]
+    types: tuple[str, ...]
+    table: pa.Table
+    truncated: bool
+
+
+class Queried(Protocol):
+    """What run_sql needs of an open data folder."""
+
+    @property
+    def segments(self) -> Segments: ...
+
+
+def run_sql(database: Queried, sql: str, *, timeout_seconds: float, max_rows: int) -> SqlResult:
+    """Run one reading statement. Raises QueryError when it is not allowed, fails or takes too long."""
+    segments = database.segments
+    cursor = segments.engine.new_cursor()
+    try:
+        with segments.reading():
+            check_statement(cursor, sql)
+            return _run(cursor, sql, timeout_seconds, max_rows)
+    finally:
+        segments.engine.release(cursor)
+
+
+def _run(cursor: Cursor, sql: str, timeout_seconds: float, max_rows: int) -> SqlResult:
+    timed_out = threading.Event()
+
+    def interrupt() -> None:
+        timed_out.set()
+        cursor.interrupt()
+
+    timer = threading.Timer(timeout_seconds, interrupt)
+    timer.daemon = True
+    run(cursor, "BEGIN TRANSACTION READ ONLY")
+    timer.start()
+    try:
+        relation = cursor.sql(sql)
+        table = relation.limit(max_rows + 1).to_arrow_table()
+        return SqlResult(
+            columns=tuple(relation.columns),
+            types=tuple(str(kind) for kind in relation.types),
+            table=table.slice(0, max_rows),
+            truncated=table.num_rows > max_rows,
+        )
+    except duckdb.InterruptException as error:
+        raise _too_long(timeout_seconds) from error
+    except duckdb.Error as error:
+        if fault(error) == "fatal":
+            raise StoreFatal(str(error)) from error
+        if timed_out.is_set():
+            raise _too_long(timeout_seconds) from error
+        raise QueryError(str(error)) from error
+    finally:
+        timer.cancel()
+        rollback(cursor)
+
+
+def _too_long(timeout_seconds: float) -> QueryError:
+    return QueryError(
+        f"the query took longer than {timeout_seconds:g} s and was interrupted; "
+        "admin.sql_timeout sets the limit"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StoppedDatabase:
+    """A data folder without a daemon, attached read-only."""
+
+    state: State
+    segments: Segments
+
+
+@contextmanager
+def open_stopped(data_dir: Path) -> Iterator[StoppedDatabase]:
+    """Attach a stopped daemon's folder for queries; nothing in it is changed.
+
+    Raises QueryError when it is no data folder or a daemon runs on it.
+    """
+    data_dir = data_dir.resolve()
+    if not (data_dir / "retraind.duckdb").exists():
+        raise QueryError(f"{data_dir} is not a data folder of retraind")
+    try:
+        lock = lock_folder(data_dir)
+    except StartError as error:
+        raise QueryError(f"{error}; ask the running daemon instead") from error
+    config = settings.Store()
+    engine = Engine(data_dir, memory_limit=config.memory_limit, threads=os.cpu_count() or 1)
+    try:
+        engine.attach(data_dir / "retraind.duckdb", "state", read_only=True)
+        engine.lock_down()
+        state = State(engine, data_dir / "retraind.duckdb")
+        segments = Segments(engine, state, data_dir / "store", config, Telemetry(), SystemClock())
+        attach_read_only(segments)
+        create_state_views(engine.cursor())
+        yield StoppedDatabase(state, segments)
+    except duckdb.Error as error:
+        raise QueryError(str(error)) from error
+    finally:
+        engine.close()
+        os.close(lock)

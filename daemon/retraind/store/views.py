@@ -1,0 +1,57 @@
+"""The views through which users and named queries see all segments and the state file at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from retraind.store.engine import Cursor, quoted, run
+
+STORED = ("spans", "evaluations", "logs", "quarantine")
+
+
+def union(relation: str, catalogs: Sequence[str], where: str = "") -> str:
+    """One relation over several segments."""
+    parts = [f"SELECT * FROM {catalog}.main.{relation}{where}" for catalog in catalogs]  # noqa: S608
+    return " UNION ALL BY NAME ".join(parts)
+
+
+def create_segment_views(cursor: Cursor, catalogs: Sequence[str]) -> None:
+    """(Re)create spans, evaluations, logs and quarantine over these attached segments."""
+    if not catalogs:
+        return
+    for relation in STORED:
+        everything = union(relation, catalogs)
+        if relation == "spans":
+            # The ids alone decide which row of a span is shown, so that wide columns are read once.
+            ids = " UNION ALL ".join(
+                f"SELECT seq, trace_id, span_id FROM {catalog}.main.spans"  # noqa: S608
+                for catalog in catalogs
+            )
+            everything = (
+                f"SELECT * FROM ({everything}) WHERE seq IN "  # noqa: S608
+                f"(SELECT min(seq) FROM ({ids}) GROUP BY trace_id, span_id)"
+            )
+        run(cursor, f"CREATE OR REPLACE VIEW memory.main.{relation} AS {everything}")
+        _copy_comments(cursor, relation, catalogs[-1])
+
+
+def create_state_views(cursor: Cursor) -> None:
+    """Show every table of the state file under its plain name."""
+    tables = run(
+        cursor, "SELECT table_name FROM duckdb_tables() WHERE database_name = 'state' ORDER BY 1"
+    )
+    for (table,) in tables:
+        everything = f'SELECT * FROM state.main."{table}"'  # noqa: S608
+        run(cursor, f'CREATE OR REPLACE VIEW memory.main."{table}" AS {everything}')
+        _copy_comments(cursor, table, "state")
+
+
+def _copy_comments(cursor: Cursor, relation: str, catalog: str) -> None:
+    rows = run(
+        cursor,
+        "SELECT comment FROM duckdb_tables() WHERE database_name = ? AND table_name = ?",
+        [catalog, relation],
+    )
+    for (comment,) in rows:
+        if comment is not None:
+            run(cursor, f'COMMENT ON VIEW memory.main."{relation}" IS {quoted(comment)}')

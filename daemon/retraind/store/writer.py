@@ -1,0 +1,317 @@
+"""The one commit thread: group commit without a timer.
+
+While a commit runs, batches queue; the next commit takes all of them. A future is resolved only
+after the transaction with its rows is durable.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+
+import duckdb
+import pyarrow as pa
+import structlog
+
+from retraind.clock import Clock
+from retraind.config import settings
+from retraind.errors import InvalidPayload, StoreError, StoreFatal, StoreUnavailable
+from retraind.model import WriteBatch
+from retraind.store.commit import TABLES, Outcome, Part, ledger_rows, poison_batch, stored_rows
+from retraind.store.engine import Cursor, fault, rollback, run
+from retraind.store.ledger import Ledger
+from retraind.store.segments import Segment, Segments
+from retraind.telemetry import Telemetry
+
+log = structlog.get_logger(__name__)
+
+QUEUED_BATCHES = 4
+GROUP_ROWS = 20_000
+WATCH_SECONDS = 1.0
+
+
+class _Pending:
+    """A submitted batch, its future, and the outcome of each of its requests so far."""
+
+    __slots__ = ("batch", "future", "outcomes")
+
+    def __init__(self, batch: WriteBatch) -> None:
+        self.batch = batch
+        self.future: Future[list[Outcome]] = Future()
+        self.outcomes: list[Outcome] = list(batch.results)
+
+
+class Writer:
+    """Commits batches in the order in which they were submitted.
+
+    `fatal` is set, and `on_fatal` called on the commit thread, when the engine has invalidated
+    itself: the process has to exit non-zero and be restarted.
+    """
+
+    def __init__(
+        self, segments: Segments, ledger: Ledger, config: settings.Store, telemetry: Telemetry,
+        clock: Clock, *, next_seq: int, on_rotated: Callable[[Segment], None],
+        on_fatal: Callable[[], None] | None = None,
+    ) -> None:  # fmt: skip
+        self.fatal = threading.Event()
+        self.on_fatal = on_fatal
+        self.accepting = True
+        self.reason = ""  # why not accepting: disk_low, io or fatal
+        self._segments = segments
+        self._ledger = ledger
+        self._config = config
+        self._telemetry = telemetry
+        self._clock = clock
+        self._next_seq = next_seq
+        self._on_rotated = on_rotated
+        self._cursor: Cursor = segments.engine.new_cursor()
+        self._queue: deque[_Pending] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._watched_at = 0.0
+        self._quarantined = self._count_quarantined()
+        self._watch()
+        self._thread = threading.Thread(target=self._loop, name="commit", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        """Commit what is queued, then end the thread."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def submit(self, batch: WriteBatch) -> Future[list[Outcome]]:
+        """Queue a batch; blocks while four others wait.
+
+        The future holds one ExportResult a request after the commit, or InvalidPayload in the place
+        of a request that the database refused. It raises StoreUnavailable or StoreFatal when
+        nothing of the batch was stored.
+        """
+        pending = _Pending(batch)
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or len(self._queue) < QUEUED_BATCHES)
+            if self._closed or self.fatal.is_set():
+                pending.future.set_exception(StoreUnavailable("the store is closing"))
+                return pending.future
+            self._queue.append(pending)
+            self._changed.notify_all()
+        return pending.future
+
+    # The commit thread
+
+    def _loop(self) -> None:
+        while True:
+            group = self._take()
+            if group is None:
+                return
+            if group:
+                self._commit_group(group)
+                self._rotate_if_due()
+            if time.monotonic() - self._watched_at >= WATCH_SECONDS:
+                self._watch()
+
+    def _take(self) -> list[_Pending] | None:
+        """Everything that is queued, up to about 20,000 rows; None when closed and empty."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._queue or self._closed, WATCH_SECONDS)
+            if not self._queue:
+                return None if self._closed else []
+            group, rows = [], 0
+            while self._queue and rows < GROUP_ROWS:
+                pending = self._queue.popleft()
+                rows += Part(pending.batch).num_rows()
+                group.append(pending)
+            self._changed.notify_all()
+        return group
+
+    def _commit_group(self, group: list[_Pending]) -> None:
+        try:
+            parts = self._without_duplicates(group)
+            self._commit_or_bisect(parts, {id(p.batch): p for p in group})
+        except StoreError as error:
+            self._refuse(group, error)
+        except Exception as error:  # a bug must neither end the thread nor be acknowledged
+            log.exception("commit failed")
+            self._refuse(group, StoreUnavailable(f"commit failed: {type(error).__name__}"))
+        else:
+            for pending in group:
+                pending.future.set_result(pending.outcomes)
+
+    def _refuse(self, group: list[_Pending], error: StoreError) -> None:
+        """Nothing that is still unresolved was stored: every client is told so."""
+        for pending in group:
+            pending.future.set_exception(error)
+        if isinstance(error, StoreFatal):
+            self.fail(error)
+
+    def fail(self, error: StoreFatal) -> None:
+        """Refuse everything from now on: the engine is gone."""
+        log.critical("database engine failed; the daemon must be restarted", error=str(error))
+        with self._changed:
+            self.fatal.set()
+            waiting = list(self._queue)
+            self._queue.clear()
+            self._changed.notify_all()
+        self._set_accepting(False, "fatal")
+        for pending in waiting:
+            pending.future.set_exception(error)
+        if self.on_fatal is not None:
+            self.on_fatal()
+
+    def _without_duplicates(self, group: Sequence[_Pending]) -> list[Part]:
+        """Leave out requests that are committed already or come twice in this group."""
+        seen: set[bytes] = set()
+        parts = []
+        for pending in group:
+            fresh = []
+            for i, digest in enumerate(pending.batch.digests):
+                known = self._ledger.lookup(digest)
+                if known is None and digest not in seen:
+                    fresh.append(i)
+                    seen.add(digest)
+                else:
+                    original = known or pending.batch.results[i]
+                    pending.outcomes[i] = replace(original, duplicate=True)
+            if len(fresh) == len(pending.batch.digests):
+                parts.append(Part(pending.batch))
+            elif fresh:
+                parts.append(Part(pending.batch, tuple(fresh)))
+        return parts
+
+    def _commit_or_bisect(self, parts: list[Part], pending: dict[int, _Pending]) -> None:
+        """Commit parts in one transaction; when their data is refused, find the request at fault."""
+        if not parts:
+            return
+        try:
+            self._commit(parts)
+        except (duckdb.Error, pa.ArrowException) as error:
+            kind = fault(error)
+            self._telemetry.commit_failures.labels(kind).inc()
+            if kind == "fatal":
+                raise StoreFatal(str(error)) from error
+            if kind == "io":
+                self._set_accepting(False, "io")
+                raise StoreUnavailable(str(error)) from error
+            middle = len(parts) // 2
+            halves = (
+                [parts[:middle], parts[middle:]]
+                if len(parts) > 1
+                else [[half] for half in parts[0].halves()]
+            )
+            for half in halves:
+                self._commit_or_bisect(half, pending)
+            if not halves:
+                self._set_poison_aside(parts[0], error, pending)
+
+    def _set_poison_aside(
+        self, part: Part, error: BaseException, pending: dict[int, _Pending]
+    ) -> None:
+        log.warning("request refused by the database", error=str(error)[:500])
+        self._telemetry.poison_requests.inc()
+        for i in part.indices():
+            pending[id(part.batch)].outcomes[i] = InvalidPayload(
+                "the rows of this request cannot be stored"
+            )
+        if part.indices():
+            self._commit([Part(poison_batch(part, error))])
+
+    def _commit(self, parts: Sequence[Part]) -> None:
+        """One transaction with all rows of the parts and their ledger entries."""
+        started = time.perf_counter()
+        committed_ns = self._clock.now_ns()
+        catalog = self._segments.hot.catalog
+        rows = seq = quarantined = 0
+        run(self._cursor, "BEGIN TRANSACTION")
+        try:
+            for table in TABLES:
+                stored = stored_rows(parts, table, self._next_seq + seq)
+                if stored is not None and table == "quarantine":
+                    stored = self._bounded(stored)
+                    quarantined = stored.num_rows
+                if stored is not None and stored.num_rows:
+                    self._insert(catalog, table, stored)
+                    seq += stored.num_rows
+                    rows += stored.num_rows
+            self._insert(catalog, "ledger", ledger_rows(parts, committed_ns))
+            run(self._cursor, "COMMIT")
+        except BaseException:
+            rollback(self._cursor)
+            raise
+        self._next_seq += seq
+        self._quarantined += quarantined
+        self._ledger.add(
+            [(p.batch.digests[i], p.batch.results[i]) for p in parts for i in p.indices()],
+            committed_ns,
+        )
+        self._telemetry.quarantined_items.inc(quarantined)
+        self._telemetry.commits.inc()
+        self._telemetry.commit_rows.observe(rows)
+        self._telemetry.commit_duration.observe(time.perf_counter() - started)
+        self._telemetry.last_commit.set(committed_ns / 1e9)
+        if self.reason == "io":
+            self._set_accepting(True, "")
+
+    def _insert(self, catalog: str, table: str, rows: pa.Table) -> None:
+        columns = ", ".join(f'"{name}"' for name in rows.column_names)
+        self._cursor.register("new_rows", rows)
+        try:
+            run(
+                self._cursor,
+                f"INSERT INTO {catalog}.main.{table} ({columns}) SELECT * FROM new_rows",  # noqa: S608
+            )
+        finally:
+            self._cursor.unregister("new_rows")
+
+    def _bounded(self, rows: pa.Table) -> pa.Table:
+        """As many rejected items as the segment may still keep; the others are only counted."""
+        kept = rows.slice(0, max(0, self._config.quarantine_rows - self._quarantined))
+        self._telemetry.quarantine_overflow.inc(rows.num_rows - kept.num_rows)
+        return kept
+
+    def _count_quarantined(self) -> int:
+        catalog = self._segments.hot.catalog
+        count: int = run(self._cursor, f"SELECT count(*) FROM {catalog}.main.quarantine")[0][0]  # noqa: S608
+        return count
+
+    # Rotation and the disk
+
+    def _rotate_if_due(self) -> None:
+        if self.fatal.is_set() or not self._segments.is_due():
+            return
+        try:
+            self._on_rotated(self._segments.rotate())
+            self._quarantined = 0
+            self._telemetry.segment_rotations.inc()
+        except StoreFatal as error:
+            self.fail(error)
+        except StoreError as error:  # the full disk, most likely; tried again after the next commit
+            log.warning("could not start a new segment", error=str(error))
+
+    def _watch(self) -> None:
+        """Look at the disk, and stop or resume taking new data."""
+        self._watched_at = time.monotonic()
+        log_bytes = self._segments.log_bytes()
+        free = shutil.disk_usage(self._segments.folder).free
+        self._telemetry.free_bytes.set(free)
+        self._telemetry.log_bytes.set(log_bytes)
+        if self.fatal.is_set():
+            return
+        if free < max(self._config.min_free_bytes, 2 * log_bytes):
+            self._set_accepting(False, "disk_low")
+        else:
+            self._set_accepting(True, "")
+
+    def _set_accepting(self, accepting: bool, reason: str) -> None:
+        if accepting != self.accepting:
+            log.warning("store accepting changed", accepting=accepting, reason=reason)
+        self.accepting, self.reason = accepting, reason
+        self._telemetry.accepting.set(accepting)
