@@ -54,7 +54,7 @@ class Attributes:
         self.kinds_of_key = np.bincount(
             self.code * 8 + self.kind, minlength=len(self.keys) * 8
         ).reshape(-1, 8)
-        self.opaque, self.invalid = self._opaque_json()
+        self._opaque, self._opaque_text, self.invalid = self._opaque_json()
         self._blank: Mask | None = None
         self._rows: dict[int, Rows] = {}
         self._index()
@@ -65,12 +65,14 @@ class Attributes:
         self.code = np.array([first[key] for key in self.keys], dtype=np.int32)[self.code]
 
     def _kinds(self) -> Any:
-        kind = np.zeros(self.count, dtype=np.uint8)
-        for number, field in reversed(list(enumerate(_FIELDS, start=1))):
+        """Kind of each value. When a sender set several, the lowest field number counts."""
+        rank = np.zeros(self.count, dtype=np.uint8)
+        for number, field in enumerate(_FIELDS, start=1):
             child = self._values[field]
             if child.null_count < self.count:
-                kind[child.is_valid().to_numpy(zero_copy_only=False)] = number
-        return kind
+                valid = child.is_valid().to_numpy(zero_copy_only=False).view(np.uint8)
+                np.maximum(rank, valid * np.uint8(8 - number), out=rank)
+        return (8 - rank) & 7
 
     def _index(self) -> None:
         """Find, for each key and owner, the last attribute; dense when that matrix is small."""
@@ -79,7 +81,7 @@ class Attributes:
         if size <= 16 * self.count + 65_536:
             last = np.full(size, -1, dtype=np.int32)
             last[self.code * self.owners + self.owner] = np.arange(self.count, dtype=np.int32)
-            survivors = last[last >= 0]
+            survivors = last[last >= 0] if np.count_nonzero(last >= 0) < self.count else None
             for code, rows in enumerate(last.reshape(keys, self.owners) if keys else ()):
                 self._rows[code] = rows
         else:
@@ -87,7 +89,7 @@ class Attributes:
             order = np.argsort(pair, kind="stable")
             ends = np.append(np.diff(pair[order]) != 0, True)
             survivors = order[ends]
-        self.duplicates = self.count - len(survivors)
+        self.duplicates = 0 if survivors is None else self.count - len(survivors)
         if self.duplicates:
             self.kept = np.zeros(self.count, dtype=bool)
             self.kept[survivors] = True
@@ -109,27 +111,29 @@ class Attributes:
         """All values of one kind, NULL where an attribute is of another kind."""
         return self.strings if kind == STRING else self._values[_FIELDS[kind - 1]]
 
-    def _opaque_json(self) -> tuple[dict[int, pa.StringArray], Mask]:
-        """JSON text of nested and bytes values, each distinct value once; and which are invalid."""
-        texts: dict[int, pa.StringArray] = {}
+    def _opaque_json(self) -> tuple[pa.StringArray, Rows, Mask]:
+        """JSON texts of nested and bytes values, the text of each attribute, and which are invalid.
+
+        Each distinct value is parsed once.
+        """
+        texts: list[str | None] = []
+        text_of = np.full(self.count, -1, dtype=np.int32)
         invalid = np.zeros(self.count, dtype=bool)
         for kind, convert in _OPAQUE.items():
-            child = self.values(kind)
-            if child.null_count == self.count:
+            if not self.kinds_of_key[:, kind].any():
                 continue
-            encoded = child.dictionary_encode()
-            distinct: list[str | None] = []
+            places = np.flatnonzero(self.kind == kind)
+            encoded = self.values(kind).take(pa.array(places)).dictionary_encode()
+            text_of[places] = encoded.indices.to_numpy() + len(texts)
             for raw in encoded.dictionary.to_pylist():
                 try:
-                    distinct.append(convert(raw))
+                    texts.append(convert(raw))
                 except nested.NestedValueError:
-                    distinct.append(None)
-            texts[kind] = pa.array(distinct, pa.string()).take(encoded.indices)
-            if None in distinct:
-                invalid |= (texts[kind].is_null().to_numpy(zero_copy_only=False)) & (
-                    self.kind == kind
-                )
-        return texts, invalid
+                    texts.append(None)
+        if None in texts:
+            bad = np.array([value is None for value in texts])
+            invalid = (text_of >= 0) & bad[text_of]
+        return pa.array(texts, pa.string()), text_of, invalid
 
     def json_values(self, selected: Rows) -> pa.StringArray:
         """JSON text of the selected attributes; the inside of the quotes for strings."""
@@ -137,15 +141,18 @@ class Attributes:
         present = np.bincount(kinds, minlength=8)
         index = pa.array(selected)
         columns: list[pa.Array] = []
+        # In the order of the field numbers, as in _kinds.
         if present[STRING]:
             columns.append(text.json_escape(self.strings.take(index)))
+        if present[BOOL]:
+            columns.append(self.values(BOOL).take(index).cast(pa.string()))
         if present[INT]:
             columns.append(self.values(INT).take(index).cast(pa.string()))
         if present[DOUBLE]:
             columns.append(text.double_json(self.values(DOUBLE).take(index)))
-        if present[BOOL]:
-            columns.append(self.values(BOOL).take(index).cast(pa.string()))
-        columns += [self.opaque[kind].take(index) for kind in _OPAQUE if present[kind]]
+        if present[list(_OPAQUE)].any():
+            place = self._opaque_text[selected]
+            columns.append(self._opaque.take(pa.array(place, mask=place < 0)))
         if present[NONE] or not columns:
             columns.append(pa.array(["null"]).take(pa.array(np.zeros(len(selected), np.int8))))
         return columns[0] if len(columns) == 1 else pc.coalesce(*columns)

@@ -64,10 +64,15 @@ def _table(
     owners = owners[named[owners]]
     index = None if len(owners) == attributes.owners else pa.array(owners)
     span = span_of_owner[owners]
-    of_span = pa.array(span)
+    one_a_span = len(span) == len(spans) and bool((span == np.arange(len(span))).all())
+    of_span = None if one_a_span else pa.array(span)
 
     def pick(values: pa.Array) -> pa.Array:
         return values if index is None else values.take(index)
+
+    def of_judged(name: str) -> pa.Array:
+        values = spans.column(name).combine_chunks()
+        return values if of_span is None else values.take(of_span)
 
     result: dict[str, Any] = {name: pick(values) for name, values in columns.items()}
     result["passed"] = pc.coalesce(result["passed"], _passed(result["label"]))
@@ -76,9 +81,8 @@ def _table(
     stamps = time.view(np.int64)
     result["time"] = pa.array(stamps, mask=stamps <= 0).view(pa.timestamp("ns"))
     for name in ("trace_id", "span_id", "run_id", "variant"):
-        result[name] = spans.column(name).combine_chunks().take(of_span)
-    response = spans.column("response_id").combine_chunks().take(of_span)
-    result["response_id"] = pc.coalesce(result["response_id"], response)
+        result[name] = of_judged(name)
+    result["response_id"] = pc.coalesce(result["response_id"], of_judged("response_id"))
     result["source"] = pa.array([source]).take(pa.array(np.zeros(len(owners), np.int8)))
     names = schema.EVALUATIONS.names
     return pa.Table.from_arrays([result[name] for name in names], schema=schema.EVALUATIONS), span

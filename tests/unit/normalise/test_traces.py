@@ -140,6 +140,24 @@ def test_duplicate_keys_keep_the_last_and_are_counted() -> None:
     assert result.duplicate_attributes == 2
 
 
+def test_a_value_of_two_kinds_is_one_value() -> None:
+    payload = encode(request_of(span(attributes={"k": "text"})))
+    both = b"\x0a\x04text\x18\x05"  # string_value and int_value of one AnyValue
+    (group,) = request_of(span()).resource_spans
+    value = b"\x0a\x01k\x12" + bytes([len(both)]) + both
+    raw = group.scope_spans[0].spans[0].SerializeToString() + b"\x4a" + bytes([len(value)]) + value
+    scope = b"\x12" + len_prefixed(raw)
+    request = b"\x0a" + len_prefixed(b"\x12" + len_prefixed(scope))
+    result = normalise_traces(decode_traces([payload, request]), attribute_limit=9)
+    texts = result.spans.column("attributes").to_pylist()
+    assert [json.loads(text) for text in texts] == [{"k": "text"}, {"k": "text"}]
+
+
+def len_prefixed(raw: bytes) -> bytes:
+    assert len(raw) < 128
+    return bytes([len(raw)]) + raw
+
+
 def test_many_distinct_keys_take_the_sparse_way() -> None:
     spans = [
         span(attributes={f"key {n}.{i}": i for i in range(20)} | {"gen_ai.request.model": f"m{n}"})
