@@ -115,7 +115,11 @@ def json_escape(array: pa.StringArray) -> pa.StringArray:
         filler[wide_start + 4] = 0x30 + (codes[how_many == 5] >> 4)
     grown = np.concatenate([[0], np.cumsum(how_many)])
     shift = grown[np.searchsorted(places, offsets - start, side="left")]
-    data_out = np.insert(escaped, before, filler)
+    data_out = np.empty(len(escaped) + len(before), dtype=np.uint8)
+    kept = np.ones(len(data_out), dtype=bool)
+    new = before + np.arange(len(before))
+    kept[new] = False
+    data_out[new], data_out[kept] = filler, escaped
     valid = None
     if array.null_count:
         valid = array.is_valid().to_numpy(zero_copy_only=False)
