@@ -65,8 +65,8 @@ class AlarmMemory:
 
     `since_ns` is when `state` began, `fired_ns` when the alarm last began to fire (0 while it does
     not), `noticed_ns` the end of the last window that was at least notice. `retrain_band`: enough
-    of the last three ready windows are in the retrain band for drift to ask on its own. `finding` is
-    the last window that spoke for the alarm; it is kept so that a trigger always has its evidence.
+    of the last three ready windows are in the retrain band for drift to ask on its own. `finding`
+    is the last window that spoke for the alarm, kept so that a trigger always has its evidence.
     """
 
     state: AlarmState = "ok"

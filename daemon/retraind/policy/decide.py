@@ -85,7 +85,8 @@ class Decision:
     """One thing decided at `at_ns` (the window's end, event time).
 
     `episode_id` is "" for a scheduled trigger outside any episode; only a `trigger` has a
-    `trigger_id`. `reasons` are those that decided, `children` the ids concerned, `detail` one sentence.
+    `trigger_id`. `reasons` are those that decided, `children` the ids concerned, `detail` one
+    sentence.
     """
 
     kind: DecisionKind

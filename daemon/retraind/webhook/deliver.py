@@ -11,7 +11,10 @@ import contextlib
 import random
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
 
 import httpx2
 import structlog
@@ -26,13 +29,31 @@ from retraind.webhook import outbox, sign
 from retraind.webhook.address import RefusedAddressError
 from retraind.webhook.event import build_test_event
 from retraind.webhook.outbox import Attempt, Pending
-from retraind.webhook.schedule import backoff_seconds, meaning, retry_after_seconds
+from retraind.webhook.schedule import Meaning, backoff_seconds, meaning, retry_after_seconds
 from retraind.webhook.send import Answer, new_client, post
 
 log = structlog.get_logger(__name__)
 
 IDLE_SECONDS = 30.0
+STOP_SECONDS = 5.0
+RECORD_SECONDS = 5.0
 _NS = 1_000_000_000
+_OUTCOME: dict[Meaning, outbox.Status] = {
+    "delivered": "delivered",
+    "retry": "pending",
+    "dead": "dead",
+    "gone": "dead",
+}
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A destination with the secrets that it had when it was configured."""
+
+    settings: Destination
+    secrets: tuple[bytes, ...]
 
 
 class Delivery:
@@ -52,6 +73,9 @@ class Delivery:
         self._telemetry = telemetry
         self._clock = clock
         self._jitter = jitter or random.Random()  # noqa: S311 - spreads load, guards nothing
+        # One thread: one connection to the state file, and `stop` can wait for it.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="webhook")
+        self._task: asyncio.Task[None] | None = None
         self._wakes: dict[str, asyncio.Event] = {}
         self._changed = asyncio.Event()
         self._stopping = False
@@ -64,30 +88,44 @@ class Delivery:
 
         Raises ConfigError, and keeps the old ones, when a secret cannot be used.
         """
-        secrets = {
-            each.name: sign.load_secrets(each.secret_file) if each.secret_file else ()
+        self._targets = {
+            each.name: _Target(
+                each, sign.load_secrets(each.secret_file) if each.secret_file else ()
+            )
             for each in destinations
         }
-        self._secrets = secrets
-        self._destinations = {each.name: each for each in destinations}
         self._disabled: set[str] = set()
         self._changed.set()
         self.wake()
 
+    def start(self) -> None:
+        """Begin to deliver, on the running event loop."""
+        self._task = asyncio.create_task(self.run(), name="webhook")
+
+    async def stop(self) -> None:
+        """End delivery. Attempts under way get a few seconds; one cut off is made again later."""
+        self.end()
+        if self._task is not None:
+            await asyncio.wait({self._task}, timeout=STOP_SECONDS)
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        await asyncio.to_thread(self._thread.shutdown)
+
     async def run(self) -> None:
-        """Deliver until `stop`; an attempt that is under way is finished and recorded first."""
+        """Deliver until `end`; an attempt that is under way is finished and recorded first."""
         self._loop = asyncio.get_running_loop()
         async with new_client() as client:
             while not self._stopping:
                 self._changed.clear()
-                self._wakes = {name: asyncio.Event() for name in self._destinations}
+                self._wakes = {name: asyncio.Event() for name in self._targets}
                 async with asyncio.TaskGroup() as workers:
                     workers.create_task(self._keep_house())
                     for name in self._wakes:
                         workers.create_task(self._work(client, name))
         self._loop = None
 
-    def stop(self) -> None:
+    def end(self) -> None:
         """End `run` once attempts under way are recorded. Call it on the event loop."""
         self._stopping = True
         self._changed.set()
@@ -105,19 +143,22 @@ class Delivery:
         Returns the seconds until there is something to do: 0 right after an attempt, None when
         nothing is pending or the destination is disabled.
         """
-        await asyncio.to_thread(self._expire)
-        destination = self._destinations.get(name)
-        if destination is None or name in self._disabled:
+        target = self._targets.get(name)
+        if target is None or name in self._disabled:
             return None
-        event = await asyncio.to_thread(outbox.head, self._state, name)
+        event = await self._in_thread(lambda: outbox.head(self._state, name))
         if event is None:
             return None
+        if event.expires_ns <= self._clock.now_ns():
+            await self._in_thread(lambda: self._expire(name))
+            return await self.deliver_next(client, name)
         wait_ns = event.next_attempt_ns - self._clock.now_ns()
         if wait_ns > 0:
             return wait_ns / _NS
-        attempt = await self._attempt(client, destination, event)
-        await asyncio.to_thread(outbox.record, self._state, event, attempt, self._clock.now_ns())
+        attempt = await self._attempt(client, target, event)
+        await self._record(event, attempt)
         self._report(event, attempt)
+        await self._in_thread(self.refresh_gauges)
         return 0.0
 
     async def send_test(self, name: str) -> Json:
@@ -126,13 +167,13 @@ class Delivery:
         Returns destination, delivered, status (or None), seconds and error (or None). Raises
         KeyError for an unknown destination.
         """
-        destination = self._destinations[name]
+        target = self._targets[name]
         now_ns = self._clock.now_ns()
         event_id = f"test_{uuid.uuid4().hex}"
         body = build_test_event(event_id, name, created_at_ns=now_ns)
         started = time.perf_counter()
         async with new_client() as client:
-            answer, error = await self._post(client, destination, event_id, body, now_ns)
+            answer, error = await self._post(client, target, event_id, body, now_ns)
         return {
             "destination": name,
             "id": event_id,
@@ -152,6 +193,10 @@ class Delivery:
                 self._telemetry.webhook_failures.labels(name, "store").inc()
                 log.error("webhook outbox not available", destination=name, error=str(error))
                 wait = None
+            except Exception:
+                # A worker that ends would stop every destination; the event stays where it is.
+                log.exception("webhook worker failed", destination=name)
+                wait = None
             if wait == 0.0:
                 continue
             with contextlib.suppress(TimeoutError):
@@ -161,49 +206,47 @@ class Delivery:
     async def _keep_house(self) -> None:
         """Expire and count also while no destination is configured or all are disabled."""
         while not self._changed.is_set():
-            with contextlib.suppress(StoreError):  # the workers report it
-                await asyncio.to_thread(self._expire)
-                await asyncio.to_thread(self.refresh_gauges)
+            try:
+                await self._in_thread(self._expire_unserved)
+                await self._in_thread(self.refresh_gauges)
+            except StoreError as error:
+                log.error("webhook outbox not available", error=str(error))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), IDLE_SECONDS)
 
     async def _attempt(
-        self, client: httpx2.AsyncClient, destination: Destination, event: Pending
+        self, client: httpx2.AsyncClient, target: _Target, event: Pending
     ) -> Attempt:
         started_ns, started = self._clock.now_ns(), time.perf_counter()
-        answer, error = await self._post(
-            client, destination, event.trigger_id, event.body, started_ns
-        )
+        answer, error = await self._post(client, target, event.trigger_id, event.body, started_ns)
         seconds = time.perf_counter() - started
         now_ns = self._clock.now_ns()
         pause = backoff_seconds(event.attempts + 1, self._jitter)
         if answer is None:
-            final = isinstance(error, RefusedAddressError)
+            # Also when the address is refused: a name may resolve wrongly for a while.
             text = f"{type(error).__name__}: {error}"[:500]
-            return Attempt(
-                started_ns, seconds, None, text,
-                "dead" if final else "pending", now_ns + int(pause * _NS),
-            )  # fmt: skip
+            next_ns = now_ns + int(pause * _NS)
+            return Attempt(started_ns, seconds, None, text, "pending", next_ns)
         means = meaning(answer.status)
         if means == "gone":
-            self._disabled.add(destination.name)
+            self._disabled.add(event.destination)
             log.error(
-                "webhook destination is gone; disabled until reload", destination=destination.name
+                "webhook destination is gone; disabled until reload", destination=event.destination
             )
         if means == "retry":
             asked = retry_after_seconds(answer.headers, now_ns)
-            pause = pause if asked is None else asked
+            pause = max(pause, asked or 0.0)
         return Attempt(
             started_ns, seconds, answer.status,
             None if means == "delivered" else f"HTTP {answer.status}: {answer.text}",
-            {"delivered": "delivered", "retry": "pending"}.get(means, "dead"),  # type: ignore[arg-type]
+            _OUTCOME[means],
             now_ns + int(pause * _NS),
         )  # fmt: skip
 
     async def _post(
         self,
         client: httpx2.AsyncClient,
-        destination: Destination,
+        target: _Target,
         event_id: str,
         body: bytes,
         now_ns: int,
@@ -211,9 +254,9 @@ class Delivery:
         """The answer, or why there was none."""
         try:
             answer = await post(
-                client, destination.url, body, event_id=event_id,
-                secrets=self._secrets[destination.name], timestamp=now_ns // _NS,
-                timeout_seconds=destination.timeout,
+                client, target.settings.url, body, event_id=event_id,
+                secrets=target.secrets, timestamp=now_ns // _NS,
+                timeout_seconds=target.settings.timeout,
             )  # fmt: skip
         except (
             RefusedAddressError,
@@ -221,12 +264,37 @@ class Delivery:
             OSError,
             httpx2.HTTPError,
             httpx2.InvalidURL,
+            ValueError,  # a host name that cannot be encoded
         ) as error:
             return None, error
         return answer, None
 
-    def _expire(self) -> None:
-        for trigger_id, name in outbox.expire(self._state, self._clock.now_ns()):
+    async def _record(self, event: Pending, attempt: Attempt) -> None:
+        """Write the attempt down, however long it takes: else the event would be sent again."""
+        while True:
+            try:
+                await self._in_thread(
+                    lambda: outbox.record(self._state, event, attempt, self._clock.now_ns())
+                )
+                return
+            except StoreError as error:
+                log.error("webhook attempt not recorded yet", trigger=event.trigger_id,
+                          destination=event.destination, error=str(error))  # fmt: skip
+                if self._stopping:
+                    raise
+                await asyncio.sleep(RECORD_SECONDS)
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+    def _expire_unserved(self) -> None:
+        """Expire events of destinations that are no longer configured, or disabled."""
+        served = self._targets.keys() - self._disabled
+        for name in outbox.pending(self._state).keys() - served:
+            self._expire(name)
+
+    def _expire(self, name: str) -> None:
+        for trigger_id in outbox.expire(self._state, name, self._clock.now_ns()):
             self._telemetry.webhook_dead.labels(name).inc()
             log.error("webhook event expired undelivered", trigger=trigger_id, destination=name)
 
@@ -250,12 +318,11 @@ class Delivery:
                 "webhook delivery failed, trying again",
                 trigger=event.trigger_id, destination=name, error=attempt.error,
             )  # fmt: skip
-        self.refresh_gauges()
 
     def refresh_gauges(self) -> None:
         """Set the gauges of undelivered events; that of the oldest is absent when there is none."""
         waiting = outbox.pending(self._state)
-        for name in self._shown | self._destinations.keys() | waiting.keys():
+        for name in self._shown | self._targets.keys() | waiting.keys():
             count, oldest_ns = waiting.get(name, (0, 0))
             self._telemetry.webhook_pending.labels(name).set(count)
             if count:

@@ -106,11 +106,11 @@ def head(state: State, destination: str) -> Pending | None:
     )
 
 
-def expire(state: State, now_ns: int) -> list[tuple[str, str]]:
-    """Give up what is past its expiry; returns (trigger id, destination) of each."""
+def expire(state: State, destination: str, now_ns: int) -> list[str]:
+    """Give up what is past its expiry at a destination; returns the trigger ids."""
     with state.transaction() as tx:
-        rows = tx.run("outbox_expire", now_us=now_ns // 1000)
-    return [(trigger_id, destination) for trigger_id, destination in rows]
+        rows = tx.run("outbox_expire", destination=destination, now_us=now_ns // 1000)
+    return [trigger_id for (trigger_id,) in rows]
 
 
 def record(state: State, event: Pending, attempt: Attempt, now_ns: int) -> None:

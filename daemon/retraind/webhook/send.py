@@ -14,7 +14,7 @@ from retraind.webhook import sign
 from retraind.webhook.address import resolve
 from retraind.webhook.event import CONTENT_TYPE
 
-MAX_ANSWER_BYTES = 64 * 1024
+MAX_ANSWER_BYTES = 4096
 QUOTED_BYTES = 200
 
 
@@ -28,11 +28,16 @@ class Answer:
 
 
 def new_client() -> httpx2.AsyncClient:
-    """A client that follows no redirect and no proxy of the environment, with the system's CAs."""
+    """A client that follows no redirect and no proxy of the environment, with the system's CAs.
+
+    Connections are not kept: they are made to an address, so two names behind one address would
+    share them, and with them the certificate that was checked.
+    """
     return httpx2.AsyncClient(
         verify=ssl.create_default_context(),
         trust_env=False,
         follow_redirects=False,
+        limits=httpx2.Limits(max_keepalive_connections=0),
         timeout=None,  # `post` bounds the whole attempt
     )
 
@@ -49,7 +54,7 @@ async def post(
 ) -> Answer:
     """Send an event. `timestamp` is the attempt's Unix time in seconds.
 
-    Raises RefusedAddressError, TimeoutError, or OSError or httpx2.HTTPError for the network's faults.
+    Raises RefusedAddressError, TimeoutError, and OSError or httpx2.HTTPError for network faults.
     """
     headers = {
         "content-type": CONTENT_TYPE,
@@ -87,5 +92,6 @@ async def _post(
             read += chunk
             if len(read) > MAX_ANSWER_BYTES:
                 break
-        text = bytes(read[:QUOTED_BYTES]).decode("utf-8", "replace")
+        quoted = bytes(read[:QUOTED_BYTES]).decode("utf-8", "replace")
+        text = "".join(each if each.isprintable() else " " for each in quoted)
         return Answer(response.status_code, dict(response.headers), text)

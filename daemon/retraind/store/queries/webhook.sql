@@ -26,11 +26,11 @@ where status = 'pending'
 group by destination
 
 -- name: outbox_expire
--- Give up events past their expiry.
+-- Give up events of a destination past their expiry.
 update state.outbox
 set status = 'expired', finished_at = make_timestamp($now_us)
-where status = 'pending' and expires_at <= make_timestamp($now_us)
-returning trigger_id, destination
+where status = 'pending' and destination = $destination and expires_at <= make_timestamp($now_us)
+returning trigger_id
 
 -- name: outbox_retry
 -- Make an event due now wherever it is not delivered, with at least a day until it expires.
