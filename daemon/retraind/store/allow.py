@@ -50,7 +50,8 @@ def check_statement(cursor: Cursor, sql: str) -> None:
         return
     if kind != duckdb.StatementType.SELECT:
         raise QueryError(
-            "only queries are allowed: SELECT, WITH, FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN"
+            "only queries are allowed: SELECT, WITH, FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, "
+            "EXPLAIN"
         )
     for node in _nodes(_tree(cursor, text)):
         _check_node(node)
@@ -62,7 +63,7 @@ def _without_comments(sql: str) -> str:
 
 
 def _tree(cursor: Cursor, sql: str) -> Any:
-    """The parse tree. Raises QueryError for what the engine cannot serialise, such as writing CTEs."""
+    """The parse tree. Raises QueryError for what the engine cannot serialise."""
     try:
         text = run(cursor, "SELECT json_serialize_sql(?::VARCHAR)", [sql])[0][0]
     except duckdb.Error as error:

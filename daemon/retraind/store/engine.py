@@ -10,14 +10,14 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import duckdb
 import pyarrow as pa
 
 from retraind.errors import StoreFatal, StoreUnavailable
 
-Cursor = duckdb.DuckDBPyConnection
+Cursor: TypeAlias = duckdb.DuckDBPyConnection
 Fault = Literal["data", "io", "fatal"]
 
 # Errors that the rows themselves cause; everything else is the disk's or the engine's doing.
@@ -57,7 +57,8 @@ def store_errors() -> Iterator[None]:
 
 def run(cursor: Cursor, sql: str, parameters: Any = None) -> list[tuple[Any, ...]]:
     """Execute one statement and drain its result."""
-    return cursor.execute(sql, parameters).fetchall()
+    rows: list[tuple[Any, ...]] = cursor.execute(sql, parameters).fetchall()
+    return rows
 
 
 def fetch(cursor: Cursor, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:

@@ -28,7 +28,7 @@ class Retention:
         self._clock = clock
 
     def apply(self) -> list[Segment]:
-        """Delete what is due and return it. Raises StoreUnavailable while queries keep files open."""
+        """Delete what is due, and return it. Raises StoreUnavailable while queries run."""
         due = self._due()
         for segment in due:
             with self._segments.alone(READERS_SECONDS):
@@ -62,6 +62,6 @@ class Retention:
 
 
 def _newest_ns(segment: Segment) -> int:
-    """Newest event time, but no later than the sealing: one wrong clock must not keep it forever."""
+    """Newest event time, at most that of sealing: a wrong clock must not keep it forever."""
     sealed_ns = segment.sealed_ns or 0
     return min(segment.last_ns or sealed_ns, sealed_ns)

@@ -236,7 +236,7 @@ class Segments:
 
     @contextmanager
     def alone(self, timeout_seconds: float) -> Iterator[None]:
-        """Wait until nobody reads, and keep readers out. Raises StoreUnavailable after a timeout."""
+        """Wait until nobody reads, and keep readers out. Raises StoreUnavailable in the end."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._readers == 0, timeout_seconds):
                 raise StoreUnavailable("a query has been running for too long")

@@ -1,4 +1,4 @@
-"""A user's SQL, on the running daemon or on a stopped data folder: read-only, bounded in time and rows."""
+"""A user's SQL, on a running or stopped data folder: read-only, bounded in time and rows."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Queried(Protocol):
 
 
 def run_sql(database: Queried, sql: str, *, timeout_seconds: float, max_rows: int) -> SqlResult:
-    """Run one reading statement. Raises QueryError when it is not allowed, fails or takes too long."""
+    """Run one reading statement. Raises QueryError when refused, failed or too slow."""
     segments = database.segments
     cursor = segments.engine.new_cursor()
     try:

@@ -73,7 +73,7 @@ class State:
             yield Transaction(cursor)
 
     def snapshot(self, folder: Path, now_ns: int) -> Path:
-        """Copy the checkpointed state file to `folder`, durable, and keep the newest three copies."""
+        """Copy the checkpointed state file to `folder`, durable, and keep the newest three."""
         folder.mkdir(mode=0o700, exist_ok=True)
         target = folder / f"state-{now_ns:020d}.duckdb"
         partial = target.with_suffix(".partial")

@@ -188,7 +188,7 @@ class Writer:
         return parts
 
     def _commit_or_bisect(self, parts: list[Part], pending: dict[int, _Pending]) -> None:
-        """Commit parts in one transaction; when their data is refused, find the request at fault."""
+        """Commit parts in one transaction; when the data is refused, find the culprit."""
         if not parts:
             return
         try:
