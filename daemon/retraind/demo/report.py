@@ -11,7 +11,6 @@ import orjson
 from rich.console import Console
 from rich.panel import Panel
 from rich.rule import Rule
-from rich.syntax import Syntax
 from rich.table import Table
 
 from retraind.demo.daemon import Daemon
@@ -76,7 +75,7 @@ def introduce(console: Console, scenario: Scenario, config_file: Path, config: s
         "weeks of spans through the OpenTelemetry SDK. Days 1 to 4 become the reference. " + plan,
         f"\nConfiguration, in {config_file} (seed {scenario.seed}):",
     )
-    console.print(Syntax(config, "yaml", background_color="default"))
+    console.print(config, markup=False, soft_wrap=True)
 
 
 def observations(console: Console, daemon: Daemon, scenario: Scenario) -> None:
@@ -110,7 +109,7 @@ def deliveries(console: Console, accepted: Sequence[Delivery]) -> None:
     for delivery in accepted:
         text = orjson.dumps(delivery.event, option=orjson.OPT_INDENT_2).decode()
         console.print(f"webhook-id {delivery.id}, signature valid")
-        console.print(Syntax(text, "json", background_color="default", word_wrap=True))
+        console.print(text, markup=False, soft_wrap=True)
 
 
 def next_steps(console: Console, daemon: Daemon, config_file: Path, *, kept: bool) -> None:
