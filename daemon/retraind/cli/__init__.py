@@ -63,7 +63,7 @@ def serve(config: Path | None, data: Path | None, overrides: tuple[str, ...]) ->
     from retraind.app import run as run_daemon  # noqa: PLC0415
 
     log.configure()
-    return run_daemon(settings, config)
+    return run_daemon(settings, lambda: load_checked(config, overrides))
 
 
 @cli.command(short_help="See all of it on simulated traffic.")

@@ -22,13 +22,10 @@ import pyarrow as pa
 import structlog
 
 from retraind.clock import Clock
-from retraind.decode.logs import decode_logs
-from retraind.decode.otlp_json import logs_from_json, traces_from_json
-from retraind.decode.traces import decode_traces
+from retraind.decode import decode_logs, decode_traces, logs_from_json, traces_from_json
 from retraind.errors import InvalidPayload, StoreError, StoreUnavailable
 from retraind.model import ExportResult, Signal, WriteBatch
-from retraind.normalise.logs import normalise_logs
-from retraind.normalise.traces import normalise_traces
+from retraind.normalise import normalise_logs, normalise_traces
 from retraind.receive.protocol import Encoding, Transport
 from retraind.telemetry import Telemetry
 

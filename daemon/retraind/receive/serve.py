@@ -7,8 +7,7 @@ import os
 import socket
 import ssl
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
@@ -82,10 +81,10 @@ class _Protocol(HttpToolsProtocol):
 
 
 class EmbeddedServer:
-    """Serves an ASGI application on `host:port` or on a Unix socket path."""
+    """Serves an ASGI application on `host:port` or on a socket that listens already."""
 
     def __init__(
-        self, app: Any, endpoint: str | Path, *, setting: str, tls: Tls | None = None
+        self, app: Any, endpoint: str | socket.socket, *, setting: str, tls: Tls | None = None
     ) -> None:
         """`setting` is the configuration path that an error message tells to change."""
         self._endpoint = endpoint
@@ -114,14 +113,11 @@ class EmbeddedServer:
         self._server.should_exit = True
         await self._task
         self._task = None
-        if isinstance(self._endpoint, Path):
-            with suppress(FileNotFoundError):
-                self._endpoint.unlink()
 
     def _listen(self) -> socket.socket:
+        if isinstance(self._endpoint, socket.socket):
+            return self._endpoint
         try:
-            if isinstance(self._endpoint, Path):
-                return _listen_unix(self._endpoint)
             return _listen_tcp(self._endpoint)
         except OSError as exc:
             raise StartError(
@@ -170,32 +166,3 @@ def _listen_tcp(endpoint: str) -> socket.socket:
         listener.close()
         raise
     return listener
-
-
-def _listen_unix(path: Path) -> socket.socket:
-    """A socket for the owner only. A dead daemon's file is replaced, a live one's is not."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        if path.is_socket():
-            if _alive(path):
-                raise OSError(98, "in use")
-            path.unlink()
-        mask = os.umask(0o177)
-        try:
-            listener.bind(str(path))
-        finally:
-            os.umask(mask)
-        listener.listen(_BACKLOG)
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
-def _alive(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return False
-    return True

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
 import ssl
-import stat
 import subprocess
 from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
@@ -61,36 +58,6 @@ def test_an_unknown_host_is_a_start_error() -> None:
     async def main() -> None:
         with pytest.raises(StartError, match=r"host\.invalid"):
             await EmbeddedServer(hello, "host.invalid:0", setting="admin.endpoint").start()
-
-    uvloop.run(main())
-
-
-def test_unix_socket(tmp_path: Path) -> None:
-    """Mode 0600; a stale file is replaced, a live one refused; stop removes it."""
-    path = tmp_path / "retraind.sock"
-    stale = socket.socket(socket.AF_UNIX)
-    stale.bind(str(path))
-    stale.close()
-
-    def get() -> bytes:
-        with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(5)
-            client.connect(str(path))
-            client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-            return b"".join(iter(lambda: client.recv(4096), b""))
-
-    async def main() -> None:
-        server = EmbeddedServer(hello, path, setting="data")
-        await server.start()
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        answer = await asyncio.to_thread(get)
-        assert answer.startswith(b"HTTP/1.1 200")
-        assert b"hello" in answer
-        assert b"server:" not in answer.lower()
-        with pytest.raises(StartError, match="in use"):
-            await EmbeddedServer(hello, path, setting="data").start()
-        await server.stop(1)
-        assert not path.exists()
 
     uvloop.run(main())
 
