@@ -84,7 +84,11 @@ class Database:
             ledger = Ledger(telemetry, clock)
             ledger.rebuild(segments)
             sealer = Sealer(
-                segments, config, telemetry, clock, on_fatal=lambda error: writer.fail(error)
+                segments,
+                config,
+                telemetry,
+                clock,
+                on_fatal=lambda error: writer.fail(error),  # noqa: PLW0108
             )
             writer = Writer(
                 segments, ledger, config, telemetry, clock,

@@ -86,6 +86,14 @@ def rollback(cursor: Cursor) -> None:
         return
 
 
+def unregister(cursor: Cursor, name: str) -> None:
+    """Let go of registered Arrow rows. Only outside a transaction: an aborted one refuses it."""
+    try:
+        cursor.unregister(name)
+    except duckdb.Error:
+        return
+
+
 def quoted(text: str | Path) -> str:
     """A SQL string literal."""
     return "'" + str(text).replace("'", "''") + "'"

@@ -128,7 +128,7 @@ def open_segments(segments: Segments, state: State, *, trust_state: bool) -> lis
 
 
 def attach_read_only(segments: Segments) -> None:
-    """Attach every readable segment on disk without changing anything; damaged ones are left out."""
+    """Attach every readable segment on disk without changes; damaged ones are left out."""
     for i, present in sorted(_scan(segments.folder).items()):
         if present:
             segment = Segment(i, "sealed", 0)

@@ -45,10 +45,11 @@ def measured(cursor: Cursor, segment: Segment) -> Segment:
     (first_seq, last_seq), *_ = run(cursor, f"SELECT min(low), max(high) FROM ({seqs})")  # noqa: S608
     (n, first_ns, last_ns), *_ = run(
         cursor,
-        f"SELECT (SELECT count(*) FROM {catalog}.main.spans), epoch_ns(min(t)), epoch_ns(max(t)) FROM ("
-        f"SELECT start_time AS t FROM {catalog}.main.spans UNION ALL SELECT time FROM {catalog}.main.evaluations "
-        f"UNION ALL SELECT time FROM {catalog}.main.logs UNION ALL "
-        f"SELECT received_at FROM {catalog}.main.quarantine)",
+        f"SELECT (SELECT count(*) FROM {catalog}.main.spans), epoch_ns(min(t)), epoch_ns(max(t)) "  # noqa: S608
+        f"FROM (SELECT start_time AS t FROM {catalog}.main.spans "
+        f"UNION ALL SELECT time FROM {catalog}.main.evaluations "
+        f"UNION ALL SELECT time FROM {catalog}.main.logs "
+        f"UNION ALL SELECT received_at FROM {catalog}.main.quarantine)",
     )
     return replace(
         segment, span_rows=n, first_seq=first_seq, last_seq=last_seq, first_ns=first_ns,

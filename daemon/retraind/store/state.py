@@ -18,7 +18,7 @@ import duckdb
 import pyarrow as pa
 
 from retraind.errors import StoreUnavailable
-from retraind.store.engine import Cursor, Engine, fetch, run, store_errors, transaction
+from retraind.store.engine import Cursor, Engine, fetch, run, store_errors, transaction, unregister
 from retraind.store.queries import named_queries
 
 SNAPSHOTS_KEPT = 3
@@ -41,10 +41,7 @@ class Transaction:
     def append(self, table: str, rows: pa.Table) -> None:
         """Insert rows; columns are matched by name, absent ones become NULL."""
         self._cursor.register("appended_rows", rows)
-        try:
-            run(self._cursor, f'INSERT INTO "{table}" BY NAME SELECT * FROM appended_rows')  # noqa: S608
-        finally:
-            self._cursor.unregister("appended_rows")
+        run(self._cursor, f'INSERT INTO "{table}" BY NAME SELECT * FROM appended_rows')  # noqa: S608
 
 
 class State:
@@ -69,8 +66,12 @@ class State:
     def transaction(self) -> Iterator[Transaction]:
         """One transaction; commits at the end of the block, rolls back when it raises."""
         cursor = self._engine.cursor("state")
-        with self._lock, store_errors(), transaction(cursor):
-            yield Transaction(cursor)
+        with self._lock, store_errors():
+            try:
+                with transaction(cursor):
+                    yield Transaction(cursor)
+            finally:
+                unregister(cursor, "appended_rows")
 
     def snapshot(self, folder: Path, now_ns: int) -> Path:
         """Copy the checkpointed state file to `folder`, durable, and keep the newest three."""

@@ -23,7 +23,7 @@ from retraind.config import settings
 from retraind.errors import InvalidPayload, StoreError, StoreFatal, StoreUnavailable
 from retraind.model import WriteBatch
 from retraind.store.commit import TABLES, Outcome, Part, ledger_rows, poison_batch, stored_rows
-from retraind.store.engine import Cursor, fault, rollback, run
+from retraind.store.engine import Cursor, fault, rollback, run, unregister
 from retraind.store.ledger import Ledger
 from retraind.store.segments import Segment, Segments
 from retraind.telemetry import Telemetry
@@ -246,6 +246,8 @@ class Writer:
         except BaseException:
             rollback(self._cursor)
             raise
+        finally:
+            unregister(self._cursor, "new_rows")
         self._next_seq += seq
         self._quarantined += quarantined
         self._ledger.add(
@@ -263,13 +265,10 @@ class Writer:
     def _insert(self, catalog: str, table: str, rows: pa.Table) -> None:
         columns = ", ".join(f'"{name}"' for name in rows.column_names)
         self._cursor.register("new_rows", rows)
-        try:
-            run(
-                self._cursor,
-                f"INSERT INTO {catalog}.main.{table} ({columns}) SELECT * FROM new_rows",  # noqa: S608
-            )
-        finally:
-            self._cursor.unregister("new_rows")
+        run(
+            self._cursor,
+            f"INSERT INTO {catalog}.main.{table} ({columns}) SELECT * FROM new_rows",  # noqa: S608
+        )
 
     def _bounded(self, rows: pa.Table) -> pa.Table:
         """As many rejected items as the segment may still keep; the others are only counted."""
