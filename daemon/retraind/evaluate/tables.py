@@ -24,8 +24,10 @@ def timestamp(ns: int) -> datetime:
 
 
 def rows_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Rows for Transaction.append; NaN becomes NULL."""
-    return pa.Table.from_pylist([{k: _null(v) for k, v in row.items()} for row in rows])
+    """Rows for Transaction.append; NaN, and a column that a row lacks, become NULL."""
+    # Not Table.from_pylist: it takes the columns of the first row only.
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pa.table({name: [_null(row.get(name)) for row in rows] for name in names})
 
 
 def window_row(outcome: Outcome, through_seq: int, now_ns: int) -> dict[str, Any]:
