@@ -25,9 +25,11 @@ from retraind.demo.scenario import (
 )
 
 _REFERENCES = """\
-select s.model, s.cohort, r.sessions, r.first_time, r.last_time, r.id
+select s.model || '/' || s.cohort as series, r.sessions,
+       strftime(r.first_time, '%m-%d %H:%M') as first, strftime(r.last_time, '%m-%d %H:%M') as last,
+       left(r.id, 12) as reference
 from "references" r join series s on s.id = r.series_id
-where r.active and s.monitor = 'support' order by s.model, s.cohort"""
+where r.active and s.monitor = 'support' order by series"""
 
 _WINDOWS = """\
 select count(distinct (w.series_id, w.window_start)) as windows,
@@ -38,20 +40,20 @@ where w.window_end > timestamp '{begin}' and w.window_end <= timestamp '{end}'
   and w.verdict not in ('immature', 'no_data', 'context')"""
 
 _DRIFT = """\
-select s.model, s.cohort, w.feature, max(w.psi_corrected) as psi, min(w.p_value) as p_value,
-       arg_max(w.verdict, w.psi_corrected) as verdict, count(*) as windows
+select s.model || '/' || s.cohort as series, w.feature, count(*) as windows,
+       max(w.psi_corrected) as psi, arg_max(w.psi_lower, w.psi_corrected) as "at least",
+       arg_max(w.verdict, w.psi_corrected) as verdict
 from windows w join series s on s.id = w.series_id
 where w.window_start >= timestamp '{begin}' and w.psi is not null
-group by all order by w.feature, s.model, s.cohort"""
+group by all order by w.feature, series"""
 
 _FAIL_RATES = """\
-select s.model, s.cohort, w.feature as eval, w.baseline_rate,
+select s.model || '/' || s.cohort as series, w.feature as eval, w.baseline_rate as baseline,
        arg_max(w.rate, w.window_end) as rate, arg_max(w.rate_lower, w.window_end) as lower,
-       arg_max(w.rate_upper, w.window_end) as upper, bool_or(w.verdict = 'alarm') as alarmed
+       arg_max(w.rate_upper, w.window_end) as upper, bool_or(w.verdict = 'alarm') as alarm
 from windows w join series s on s.id = w.series_id
 where w.window_start >= timestamp '{begin}' and w.kind = 'rate' and w.rate is not null
-group by s.model, s.cohort, w.feature, w.baseline_rate order by w.feature, s.model, s.cohort"""
-
+group by s.model, s.cohort, w.feature, w.baseline_rate order by w.feature, series"""
 
 _EXAMPLES = (
     "select * from windows order by window_end desc limit 20",
@@ -96,9 +98,9 @@ def observations(console: Console, daemon: Daemon, scenario: Scenario) -> None:
             f"{row['alarms']} with a fail-rate alarm, {row['shifts']} drift results in a band."
         )
     rows = daemon.sql(_DRIFT.format(begin=second_week))
-    _print_rows(console, "Drift in the second week: largest window of each feature", rows)
+    _print_rows(console, "Drift in the second week, largest of the windows", rows)
     rows = daemon.sql(_FAIL_RATES.format(begin=second_week))
-    _print_rows(console, "Fail rate by cohort: last window, with its interval", rows)
+    _print_rows(console, "Fail rate by cohort, last window with its interval", rows)
 
 
 def deliveries(console: Console, accepted: Sequence[Delivery]) -> None:
@@ -149,7 +151,7 @@ def _print_rows(console: Console, title: str, rows: Sequence[dict[str, Any]]) ->
         return
     table = Table(title=title, title_justify="left")
     for name in rows[0]:
-        table.add_column(name)
+        table.add_column(name, no_wrap=True)
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
     console.print(table)
@@ -158,4 +160,6 @@ def _print_rows(console: Console, title: str, rows: Sequence[dict[str, Any]]) ->
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -32,10 +32,10 @@ MODELS: Final = {"gpt-4o": "gpt-4o-2024-08-06", "gpt-4o-mini": "gpt-4o-mini-2024
 COHORTS: Final = ("emea", "amer", "apac")
 PEAK_HOUR_UTC: Final = {"emea": 13, "amer": 19, "apac": 5}
 
-_DAILY_SESSIONS: Final = (1060,) * REFERENCE_DAYS + (1950,) * 3 + (400,) * 7
+_DAILY_SESSIONS: Final = (1000,) * REFERENCE_DAYS + (2100,) * 3 + (400,) * 7
 _DAY_NIGHT = 0.4  # traffic at the busiest hour is 1 + this times the mean
 _SECOND_TURN = 0.10
-_NO_RETRIEVAL = 0.12
+_NO_RETRIEVAL = 0.16
 _NEW_PRODUCTS = 0.65  # share of questions about them, once drifted
 _UNGROUNDED, _UNGROUNDED_DRIFTED = 0.06, 0.42
 _IRRELEVANT = 0.05
