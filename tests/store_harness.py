@@ -15,6 +15,7 @@ from retraind.clock import ManualClock
 from retraind.config.settings import Store
 from retraind.model import ExportResult, WriteBatch
 from retraind.store.database import Database
+from retraind.store.engine import run
 from retraind.telemetry import Telemetry
 
 NOW_NS = 1_780_000_000_000_000_000
@@ -71,8 +72,6 @@ def commit(database: Database, written: WriteBatch) -> list[Any]:
 
 
 def query(database: Database, sql: str) -> list[tuple[Any, ...]]:
-    from retraind.store.engine import run
-
     with database.segments.reading():
         return run(database.engine.cursor(), sql)
 

@@ -16,7 +16,11 @@ def union(relation: str, catalogs: Sequence[str], where: str = "") -> str:
 
 
 def create_segment_views(cursor: Cursor, catalogs: Sequence[str]) -> None:
-    """(Re)create spans, evaluations, logs and quarantine over these attached segments."""
+    """(Re)create spans, evaluations, logs and quarantine over these attached segments.
+
+    `stored_spans` has every stored row. `spans` shows each (trace_id, span_id) once, the copy with
+    the lowest seq: a span that was sent again in another batch is stored twice.
+    """
     if not catalogs:
         return
     for relation in STORED:
@@ -27,6 +31,8 @@ def create_segment_views(cursor: Cursor, catalogs: Sequence[str]) -> None:
                 f"SELECT seq, trace_id, span_id FROM {catalog}.main.spans"  # noqa: S608
                 for catalog in catalogs
             )
+            run(cursor, f"CREATE OR REPLACE VIEW memory.main.stored_spans AS {everything}")
+            _copy_comments(cursor, relation, catalogs[-1], view="stored_spans")
             everything = (
                 f"SELECT * FROM ({everything}) WHERE seq IN "  # noqa: S608
                 f"(SELECT min(seq) FROM ({ids}) GROUP BY trace_id, span_id)"
@@ -46,7 +52,7 @@ def create_state_views(cursor: Cursor) -> None:
         _copy_comments(cursor, table, "state")
 
 
-def _copy_comments(cursor: Cursor, relation: str, catalog: str) -> None:
+def _copy_comments(cursor: Cursor, relation: str, catalog: str, view: str | None = None) -> None:
     rows = run(
         cursor,
         "SELECT comment FROM duckdb_tables() WHERE database_name = ? AND table_name = ?",
@@ -54,4 +60,4 @@ def _copy_comments(cursor: Cursor, relation: str, catalog: str) -> None:
     )
     for (comment,) in rows:
         if comment is not None:
-            run(cursor, f'COMMENT ON VIEW memory.main."{relation}" IS {quoted(comment)}')
+            run(cursor, f'COMMENT ON VIEW memory.main."{view or relation}" IS {quoted(comment)}')

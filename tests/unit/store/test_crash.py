@@ -49,7 +49,9 @@ def test_kill_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     database = open_database(tmp_path, clock=SystemClock())
     assert database.notices == []
     catalogs = [segment.catalog for segment in database.segments.all()]
-    everything = " UNION ALL ".join(f"FROM (SELECT input_tokens, seq FROM {c}.spans)" for c in catalogs)
+    everything = " UNION ALL ".join(
+        f"FROM (SELECT input_tokens, seq FROM {c}.spans)" for c in catalogs
+    )
     rows = query(database, f"SELECT input_tokens, seq FROM ({everything})")
     stored = [n for n, _ in rows]
     assert len(acked) > 4

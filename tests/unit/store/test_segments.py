@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -141,8 +143,6 @@ def test_a_damaged_segment_is_set_aside(tmp_path: Path, what: str) -> None:
 
 
 def test_two_daemons_cannot_own_one_folder(tmp_path: Path) -> None:
-    import os
-
     database = open_database(tmp_path)
     with pytest.raises(StartError, match=str(os.getpid())):
         open_database(tmp_path)
@@ -178,8 +178,6 @@ def test_retention_by_size_keeps_the_hot_segment(tmp_path: Path) -> None:
 
 
 def test_a_crash_between_dropping_and_unlinking_is_finished(tmp_path: Path) -> None:
-    from dataclasses import replace
-
     database = rotated(tmp_path, segments=2)
     database.segments.record(replace(database.segments.all()[0], status="dropped"))
     database.close()

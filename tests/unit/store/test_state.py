@@ -16,7 +16,7 @@ from store_harness import batch, commit, open_database, query, value
 
 def test_a_transaction_rolls_back_when_its_block_raises(tmp_path: Path) -> None:
     database = open_database(tmp_path)
-    with pytest.raises(RuntimeError), database.state.transaction() as tx:
+    with pytest.raises(RuntimeError), database.state.transaction() as tx:  # noqa: PT012
         tx.run("write_progress", through=5)
         assert tx.read("read_progress")["through_seq"].to_pylist() == [5]
         raise RuntimeError
@@ -109,7 +109,8 @@ def test_every_table_and_column_has_a_comment(tmp_path: Path, catalog: str) -> N
     database = open_database(tmp_path)
     tables = query(
         database,
-        f"SELECT table_name FROM duckdb_tables() WHERE database_name = '{catalog}' AND comment IS NULL",
+        "SELECT table_name FROM duckdb_tables() "
+        f"WHERE database_name = '{catalog}' AND comment IS NULL",
     )
     columns = query(
         database,

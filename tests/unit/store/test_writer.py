@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 from retraind.clock import ManualClock
 from retraind.errors import InvalidPayload
 from retraind.model import ExportResult, WriteBatch
+from retraind.store.ledger import Ledger
+from retraind.telemetry import Telemetry
 from store_harness import (
     NOW_NS,
     SECOND_NS,
@@ -140,8 +143,6 @@ def test_all_tables_of_a_request_share_one_commit(tmp_path: Path) -> None:
 
 
 def test_submit_blocks_when_four_batches_wait(tmp_path: Path) -> None:
-    import threading
-
     database = open_database(tmp_path, start=False)
     for i in range(4):
         database.writer.submit(batch([i]))
@@ -159,9 +160,6 @@ def test_submit_blocks_when_four_batches_wait(tmp_path: Path) -> None:
 
 
 def test_ledger_is_bounded() -> None:
-    from retraind.store.ledger import Ledger
-    from retraind.telemetry import Telemetry
-
     telemetry, clock = Telemetry(), ManualClock(NOW_NS)
     ledger = Ledger(telemetry, clock, max_entries=10)
     ledger.add([(b"%d" % i, ExportResult(i)) for i in range(12)], NOW_NS)
