@@ -95,7 +95,7 @@ def writer_rate(rows: pa.Table, folder: Path) -> float:
                 digests=[b"%d-%d" % (i, k) for k in range(REQUESTS)],
                 spans=rows,
                 span_request=request,
-            )  # fmt: skip
+            )
         )
         for i in range(COMMITS)
     ]

@@ -13,9 +13,9 @@ from retraind.store.sql import SqlResult, open_stopped, run_sql
 from store_harness import batch, commit, open_database
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = open_database(tmp_path)
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    opened = open_database(tmp_path_factory.mktemp("data"))
     commit(opened, batch([1], [2]))
     yield opened
     opened.close()
@@ -74,7 +74,8 @@ def test_reading_is_allowed(database: Database, sql: str) -> None:
     "from local_rows", "update state.progress set through_seq = 9", "from enable_logging()",
     "select * from parquet_metadata('STORE/x')", "from sniff_csv('STORE/x')",
 ])  # fmt: skip
-def test_everything_else_is_refused(database: Database, tmp_path: Path, sql: str) -> None:
+def test_everything_else_is_refused(database: Database, sql: str) -> None:
+    tmp_path = database.data_dir
     local_rows = [1]  # a Python variable that a replacement scan would find
     before = sorted(path.name for path in tmp_path.rglob("*"))
     with pytest.raises(QueryError):
