@@ -33,7 +33,7 @@ def generate(schema: str, folder: Path) -> Path:
             sys.exit(f"protoc failed on {schema}")
         for stub in Path(scratch).rglob("*_pb2.pyi"):
             # protoc leaves the mapping's parameters open, which `mypy --strict` refuses.
-            text = stub.read_text(encoding="utf-8").replace("_Mapping]", "_Mapping[str, object]")
+            text = stub.read_text(encoding="utf-8").replace("_Mapping]", "_Mapping[str, object]]")
             (folder / stub.name).write_text(text, encoding="utf-8")
         made = next(Path(scratch).rglob("*_pb2.py"))
         return Path(shutil.copy(made, folder / made.name))

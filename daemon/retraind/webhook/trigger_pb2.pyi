@@ -37,7 +37,7 @@ class RetrainRequested(_message.Message):
     decided_for: _timestamp_pb2.Timestamp
     reasons_omitted: int
     children_omitted: int
-    def __init__(self, id: _Optional[str] = ..., episode_id: _Optional[str] = ..., monitor: _Optional[str] = ..., scope: _Optional[_Union[Scope, _Mapping[str, object]] = ..., series: _Optional[_Union[Series, _Mapping[str, object]] = ..., reasons: _Optional[_Iterable[_Union[Reason, _Mapping[str, object]]] = ..., children: _Optional[_Iterable[_Union[Child, _Mapping[str, object]]] = ..., suspected_causes: _Optional[_Iterable[_Union[SuspectedCause, _Mapping[str, object]]] = ..., dataset: _Optional[_Union[Dataset, _Mapping[str, object]] = ..., links: _Optional[_Iterable[_Union[Link, _Mapping[str, object]]] = ..., decided_for: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]] = ..., reasons_omitted: _Optional[int] = ..., children_omitted: _Optional[int] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., episode_id: _Optional[str] = ..., monitor: _Optional[str] = ..., scope: _Optional[_Union[Scope, _Mapping[str, object]]] = ..., series: _Optional[_Union[Series, _Mapping[str, object]]] = ..., reasons: _Optional[_Iterable[_Union[Reason, _Mapping[str, object]]]] = ..., children: _Optional[_Iterable[_Union[Child, _Mapping[str, object]]]] = ..., suspected_causes: _Optional[_Iterable[_Union[SuspectedCause, _Mapping[str, object]]]] = ..., dataset: _Optional[_Union[Dataset, _Mapping[str, object]]] = ..., links: _Optional[_Iterable[_Union[Link, _Mapping[str, object]]]] = ..., decided_for: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., reasons_omitted: _Optional[int] = ..., children_omitted: _Optional[int] = ...) -> None: ...
 
 class Scope(_message.Message):
     __slots__ = ("service_name", "environment", "model")
@@ -69,7 +69,7 @@ class Window(_message.Message):
     END_FIELD_NUMBER: _ClassVar[int]
     start: _timestamp_pb2.Timestamp
     end: _timestamp_pb2.Timestamp
-    def __init__(self, start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]] = ..., end: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]] = ...) -> None: ...
+    def __init__(self, start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., end: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]]] = ...) -> None: ...
 
 class Reason(_message.Message):
     __slots__ = ("kind", "series", "feature", "version", "method", "value", "bound", "threshold", "p_value", "n", "m", "window", "reference_id", "contributions")
@@ -101,7 +101,7 @@ class Reason(_message.Message):
     window: Window
     reference_id: str
     contributions: _containers.RepeatedCompositeFieldContainer[Contribution]
-    def __init__(self, kind: _Optional[str] = ..., series: _Optional[_Union[Series, _Mapping[str, object]] = ..., feature: _Optional[str] = ..., version: _Optional[str] = ..., method: _Optional[str] = ..., value: _Optional[float] = ..., bound: _Optional[float] = ..., threshold: _Optional[float] = ..., p_value: _Optional[float] = ..., n: _Optional[int] = ..., m: _Optional[int] = ..., window: _Optional[_Union[Window, _Mapping[str, object]] = ..., reference_id: _Optional[str] = ..., contributions: _Optional[_Iterable[_Union[Contribution, _Mapping[str, object]]] = ...) -> None: ...
+    def __init__(self, kind: _Optional[str] = ..., series: _Optional[_Union[Series, _Mapping[str, object]]] = ..., feature: _Optional[str] = ..., version: _Optional[str] = ..., method: _Optional[str] = ..., value: _Optional[float] = ..., bound: _Optional[float] = ..., threshold: _Optional[float] = ..., p_value: _Optional[float] = ..., n: _Optional[int] = ..., m: _Optional[int] = ..., window: _Optional[_Union[Window, _Mapping[str, object]]] = ..., reference_id: _Optional[str] = ..., contributions: _Optional[_Iterable[_Union[Contribution, _Mapping[str, object]]]] = ...) -> None: ...
 
 class Contribution(_message.Message):
     __slots__ = ("label", "reference_share", "current_share", "contribution")
@@ -129,7 +129,7 @@ class Child(_message.Message):
     kind: str
     state: str
     firing_since: _timestamp_pb2.Timestamp
-    def __init__(self, series: _Optional[_Union[Series, _Mapping[str, object]] = ..., feature: _Optional[str] = ..., version: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[str] = ..., firing_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]] = ...) -> None: ...
+    def __init__(self, series: _Optional[_Union[Series, _Mapping[str, object]]] = ..., feature: _Optional[str] = ..., version: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[str] = ..., firing_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]]] = ...) -> None: ...
 
 class SuspectedCause(_message.Message):
     __slots__ = ("kind", "detail", "at")
@@ -139,7 +139,7 @@ class SuspectedCause(_message.Message):
     kind: str
     detail: str
     at: _timestamp_pb2.Timestamp
-    def __init__(self, kind: _Optional[str] = ..., detail: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]] = ...) -> None: ...
+    def __init__(self, kind: _Optional[str] = ..., detail: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]]] = ...) -> None: ...
 
 class Dataset(_message.Message):
     __slots__ = ("reference", "hash")
