@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.panel import Panel
 from rich.rule import Rule
@@ -32,7 +33,7 @@ from "references" r join series s on s.id = r.series_id
 where r.active and s.monitor = 'support' order by series"""
 
 _WINDOWS = """\
-select count(distinct (w.series_id, w.window_start)) as windows,
+select count(distinct (w.series_id, w.window_start)) as windows, count(w.psi) as drift_results,
        count(*) filter (where w.verdict = 'alarm') as alarms,
        count(*) filter (where w.verdict in ('investigate', 'retrain')) as shifts
 from windows w
@@ -40,20 +41,23 @@ where w.window_end > timestamp '{begin}' and w.window_end <= timestamp '{end}'
   and w.verdict not in ('immature', 'no_data', 'context')"""
 
 _DRIFT = """\
-select s.model || '/' || s.cohort as series, w.feature, count(*) as windows,
-       max(w.psi_corrected) as psi, arg_max(w.psi_lower, w.psi_corrected) as "at least",
-       arg_max(w.verdict, w.psi_corrected) as verdict
+select s.model || '/' || s.cohort as series,
+       avg(w.psi_corrected) filter (where w.feature = 'product') as product,
+       avg(w.psi_corrected) filter (where w.feature = 'input_tokens') as input_tokens,
+       avg(w.psi_corrected) filter (where w.feature = 'output_tokens') as output_tokens,
+       avg(w.psi_corrected) filter (where w.feature = 'groundedness') as groundedness
 from windows w join series s on s.id = w.series_id
 where w.window_start >= timestamp '{begin}' and w.psi is not null
-group by all order by w.feature, series"""
+group by all order by series"""
 
 _FAIL_RATES = """\
 select s.model || '/' || s.cohort as series, w.feature as eval, w.baseline_rate as baseline,
-       arg_max(w.rate, w.window_end) as rate, arg_max(w.rate_lower, w.window_end) as lower,
-       arg_max(w.rate_upper, w.window_end) as upper, bool_or(w.verdict = 'alarm') as alarm
+       arg_max(w.rate, w.window_end) as rate,
+       arg_max(format('{{:.2f}} to {{:.2f}}', w.rate_lower, w.rate_upper), w.window_end) as "95 %",
+       bool_or(w.verdict = 'alarm') as alarm
 from windows w join series s on s.id = w.series_id
 where w.window_start >= timestamp '{begin}' and w.kind = 'rate' and w.rate is not null
-group by s.model, s.cohort, w.feature, w.baseline_rate order by w.feature, series"""
+group by s.model, s.cohort, w.feature, w.baseline_rate order by eval desc, series"""
 
 _EXAMPLES = (
     "select * from windows order by window_end desc limit 20",
@@ -94,13 +98,14 @@ def observations(console: Console, daemon: Daemon, scenario: Scenario) -> None:
     ):
         row = daemon.sql(_WINDOWS.format(begin=begin, end=until))[0]
         console.print(
-            f"{title}: {row['windows']} series-windows evaluated, "
-            f"{row['alarms']} with a fail-rate alarm, {row['shifts']} drift results in a band."
+            f"{title}: {row['windows']} series-windows evaluated, {row['alarms']} with a fail-rate "
+            f"alarm; {row['shifts']} of {row['drift_results']} drift results reached a band "
+            "(an alarm takes two of three windows)."
         )
     rows = daemon.sql(_DRIFT.format(begin=second_week))
-    _print_rows(console, "Drift in the second week, largest of the windows", rows)
+    _print_rows(console, "Drift in the second week: mean PSI (bands at 0.10 and 0.25)", rows)
     rows = daemon.sql(_FAIL_RATES.format(begin=second_week))
-    _print_rows(console, "Fail rate by cohort, last window with its interval", rows)
+    _print_rows(console, "Fail rate by cohort: last window", rows)
 
 
 def deliveries(console: Console, accepted: Sequence[Delivery]) -> None:
@@ -149,7 +154,7 @@ def _print_rows(console: Console, title: str, rows: Sequence[dict[str, Any]]) ->
     if not rows:
         console.print(f"{title}: none.")
         return
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for name in rows[0]:
         table.add_column(name, no_wrap=True)
     for row in rows:
