@@ -45,7 +45,9 @@ class Telemetry:
             "transport", "signal", "outcome",
         )  # fmt: skip
         self.request_bytes = self._counter(
-            "receiver_request_bytes_total", "Bytes of OTLP requests after decompression.", "transport"
+            "receiver_request_bytes_total",
+            "Bytes of OTLP requests after decompression.",
+            "transport",
         )
         self.accepted_spans = self._counter(
             "receiver_accepted_spans_total", "Spans committed and acknowledged.", "transport"
@@ -60,7 +62,8 @@ class Telemetry:
             "Requests answered with a retryable refusal.", "reason",
         )  # fmt: skip
         self.duplicate_requests = self._counter(
-            "receiver_duplicate_requests_total", "Requests that were stored before, answered with success."
+            "receiver_duplicate_requests_total",
+            "Requests that were stored before, answered with success.",
         )
         self.duplicate_spans = self._counter(
             "receiver_duplicate_spans_total", "Spans of requests that were stored before."
@@ -76,7 +79,8 @@ class Telemetry:
             "receiver_repaired_strings_total", "Strings with invalid UTF-8 that were repaired."
         )
         self.duplicate_attributes = self._counter(
-            "receiver_duplicate_attributes_total", "Attributes whose key came twice; the last one was kept."
+            "receiver_duplicate_attributes_total",
+            "Attributes whose key came twice; the last one was kept.",
         )
         self.auth_failures = self._counter(
             "receiver_auth_failures_total", "Requests without a valid token.", "transport"
@@ -118,13 +122,15 @@ class Telemetry:
             (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
         )  # fmt: skip
         self.segments_quarantined = self._counter(
-            "segments_quarantined_total", "Segment files set aside because they could not be opened or verified."
+            "segments_quarantined_total",
+            "Segment files set aside because they could not be opened or verified.",
         )
         self.segments_deleted = self._counter(
             "retention_deleted_segments_total", "Segments deleted by retention."
         )
         self.segments_left_out = self._counter(
-            "segments_left_out_total", "Old segments left out of a read because it may open 64 at most."
+            "segments_left_out_total",
+            "Old segments left out of a read because it may open 64 at most.",
         )
         self.state_recoveries = self._counter(
             "state_recoveries_total", "Times the state file was set aside and a snapshot took over."
@@ -134,19 +140,22 @@ class Telemetry:
             "quarantined_items_total", "Rejected items kept in the quarantine table."
         )
         self.quarantine_overflow = self._counter(
-            "quarantine_overflow_total", "Rejected items not kept because store.quarantine_rows was reached."
+            "quarantine_overflow_total",
+            "Rejected items not kept because store.quarantine_rows was reached.",
         )
         self.log_bytes = self._gauge("segment_log_bytes", "Size of the hot segment's log.")
         self.stored_bytes = self._gauge("store_size_bytes", "Bytes of all segment files.")
         self.free_bytes = self._gauge("store_free_bytes", "Free bytes on the data folder's disk.")
         self.accepting = self._gauge(
-            "store_accepting", "1 while new data is taken, 0 while the disk is low or the store fails."
+            "store_accepting",
+            "1 while new data is taken, 0 while the disk is low or the store fails.",
         )
         self.ledger_entries = self._gauge(
             "ledger_entries", "Requests in the in-memory index that recognises retries."
         )
         self.ledger_evictions = self._counter(
-            "ledger_evictions_total", "Ledger entries younger than the retry window evicted by its size limit."
+            "ledger_evictions_total",
+            "Ledger entries younger than the retry window evicted by its size limit.",
         )
 
     def _evaluation(self) -> None:
@@ -194,7 +203,10 @@ class Telemetry:
             "webhook_delivery_failures_total", "Failed delivery attempts.", "destination", "reason"
         )
         self.webhook_duration = self._histogram(
-            "webhook_delivery_duration_seconds", "Duration of a delivery attempt.", _ACK_BUCKETS, "destination"
+            "webhook_delivery_duration_seconds",
+            "Duration of a delivery attempt.",
+            _ACK_BUCKETS,
+            "destination",
         )
         self.webhook_pending = self._gauge(
             "webhook_pending", "Events not yet delivered.", "destination"
@@ -206,6 +218,11 @@ class Telemetry:
         )
         self.webhook_dead = self._counter(
             "webhook_dead_total", "Events given up: refused for good or expired.", "destination"
+        )
+        self.webhook_disabled = self._gauge(
+            "webhook_disabled",
+            "1 while a destination is left alone because it answered 410 Gone; a reload ends it.",
+            "destination",
         )
 
     def _process(self) -> None:
@@ -219,5 +236,6 @@ class Telemetry:
             "config_last_reload_success_timestamp_seconds", "Unix time of the last good (re)load."
         )
         self.metric_series_limited = self._counter(
-            "metrics_series_limited_total", "Exported series left out because limits.metric_series was reached."
+            "metrics_series_limited_total",
+            "Exported series left out because limits.metric_series was reached.",
         )

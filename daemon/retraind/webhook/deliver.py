@@ -29,6 +29,7 @@ from retraind.webhook import outbox, sign
 from retraind.webhook.address import RefusedAddressError
 from retraind.webhook.event import build_test_event
 from retraind.webhook.outbox import Attempt, Pending
+from retraind.webhook.report import report
 from retraind.webhook.schedule import Meaning, backoff_seconds, meaning, retry_after_seconds
 from retraind.webhook.send import Answer, new_client, post
 
@@ -95,6 +96,10 @@ class Delivery:
             for each in destinations
         }
         self._disabled: set[str] = set()
+        for name in self._targets:  # shown as 0 from the start, so that a first failure is a rise
+            self._telemetry.webhook_deliveries.labels(name)
+            self._telemetry.webhook_dead.labels(name)
+            self._telemetry.webhook_disabled.labels(name).set(0)
         self._changed.set()
         self.wake()
 
@@ -157,7 +162,7 @@ class Delivery:
             return wait_ns / _NS
         attempt = await self._attempt(client, target, event)
         await self._record(event, attempt)
-        self._report(event, attempt)
+        report(self._telemetry, event, attempt)
         await self._in_thread(self.refresh_gauges)
         return 0.0
 
@@ -228,8 +233,9 @@ class Delivery:
             next_ns = now_ns + int(pause * _NS)
             return Attempt(started_ns, seconds, None, text, "pending", next_ns)
         means = meaning(answer.status)
-        if means == "gone":
+        if means == "gone" and self._targets.get(event.destination) is target:
             self._disabled.add(event.destination)
+            self._telemetry.webhook_disabled.labels(event.destination).set(1)
             log.error(
                 "webhook destination is gone; disabled until reload", destination=event.destination
             )
@@ -297,27 +303,6 @@ class Delivery:
         for trigger_id in outbox.expire(self._state, name, self._clock.now_ns()):
             self._telemetry.webhook_dead.labels(name).inc()
             log.error("webhook event expired undelivered", trigger=trigger_id, destination=name)
-
-    def _report(self, event: Pending, attempt: Attempt) -> None:
-        name, metrics = event.destination, self._telemetry
-        metrics.webhook_deliveries.labels(name).inc()
-        metrics.webhook_duration.labels(name).observe(attempt.seconds)
-        if attempt.outcome == "delivered":
-            log.info("webhook delivered", trigger=event.trigger_id, destination=name)
-        else:
-            reason = "network" if attempt.status is None else f"http_{attempt.status // 100}xx"
-            metrics.webhook_failures.labels(name, reason).inc()
-        if attempt.outcome == "dead":
-            metrics.webhook_dead.labels(name).inc()
-            log.error(
-                "webhook event refused for good; `retraind webhook retry` sends it again",
-                trigger=event.trigger_id, destination=name, error=attempt.error,
-            )  # fmt: skip
-        elif attempt.outcome == "pending":
-            log.warning(
-                "webhook delivery failed, trying again",
-                trigger=event.trigger_id, destination=name, error=attempt.error,
-            )  # fmt: skip
 
     def refresh_gauges(self) -> None:
         """Set the gauges of undelivered events; that of the oldest is absent when there is none."""

@@ -134,7 +134,9 @@ def test_410_disables_the_destination_until_reload(world: World, receiver: Recei
     world.attempt(delivery)
     assert world.attempt(delivery) is None
     assert len(receiver.requests) == 1
+    assert world.metric("webhook_disabled", destination="pipeline") == 1
     delivery.configure([destination])
+    assert world.metric("webhook_disabled", destination="pipeline") == 0
     assert world.attempt(delivery) == 0.0
     assert receiver.requests[1][1]["webhook-id"] == "rt_2"
 
