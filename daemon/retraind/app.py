@@ -53,7 +53,8 @@ def run(config: Config, reload: Callable[[], Config]) -> int:
     `reload` reads the configuration again, with the command line's overrides.
     """
     try:
-        return uvloop.run(App(config, reload).run())
+        code: int = uvloop.run(App(config, reload).run())
+        return code
     except (StartError, ConfigError, StoreError) as error:
         log.critical("could not start", error=str(error))
         return EXIT_CANNOT_START

@@ -30,7 +30,8 @@ from retraind.model import HOUR_NS, Json, SeriesKey
 from retraind.store.database import Database
 from retraind.store.sql import SqlResult, run_sql
 from retraind.telemetry import Telemetry
-from retraind.webhook import deliver, outbox
+from retraind.webhook import outbox
+from retraind.webhook.deliver import Delivery
 from retraind.window.plan import MonitorPlan
 from retraind.window.reference import counts_from_table, freeze
 
@@ -46,7 +47,7 @@ class Control:
         config: Config,
         database: Database,
         evaluator: Evaluator,
-        delivery: deliver.Delivery,
+        delivery: Delivery,
         telemetry: Telemetry,
         clock: Clock,
         readiness: Callable[[], Sequence[str]],
@@ -185,7 +186,8 @@ class Control:
         return retried
 
     async def test_webhook(self, destination: str) -> Json:
-        return await self._delivery.send_test(destination)
+        outcome: Json = await self._delivery.send_test(destination)
+        return outcome
 
     async def triggers(self, limit: int) -> Sequence[Json]:
         table = await asyncio.to_thread(self._database.state.read, "list_triggers", limit=limit)

@@ -5,7 +5,7 @@ RetraindError
   StartError          the daemon cannot start (port or folder taken, unsafe bind); exit code 3
   InvalidPayload      the client's bytes can never be accepted: HTTP 400, INVALID_ARGUMENT
   PayloadTooLarge     over a size limit: HTTP 413, RESOURCE_EXHAUSTED without RetryInfo
-  Refused             try again later: HTTP 429/503 with Retry-After, RESOURCE_EXHAUSTED/UNAVAILABLE with RetryInfo
+  Refused             try again later: HTTP 429/503 with Retry-After, a gRPC status with RetryInfo
   StoreError          the store could not commit
     StoreUnavailable  a passing fault (disk full, I/O): clients are told to retry
     StoreFatal        the engine invalidated itself: refuse, exit non-zero, restart
@@ -43,7 +43,9 @@ class PayloadTooLarge(RetraindError):
 class Refused(RetraindError):
     """The daemon cannot take this request now."""
 
-    def __init__(self, message: str | None = None, *, reason: str, retry_after_seconds: float) -> None:
+    def __init__(
+        self, message: str | None = None, *, reason: str, retry_after_seconds: float
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.retry_after_seconds = retry_after_seconds
@@ -54,7 +56,7 @@ class StoreError(RetraindError):
 
 
 class StoreUnavailable(StoreError):
-    """The store cannot commit at the moment; what was sent is not stored and should be sent again."""
+    """The store cannot commit at the moment; nothing was stored, send it again."""
 
 
 class StoreFatal(StoreError):

@@ -93,7 +93,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """One bin's or category's share of a distance: label, reference share, current share, part of PSI."""
+    """One bin or category: its shares in reference and window, and its part of the PSI."""
 
     label: str
     reference_share: float
@@ -128,7 +128,7 @@ class DriftResult:
 
 @dataclass(frozen=True, slots=True)
 class RateResult:
-    """The fail rate of one eval in one window: mean over sessions of the share of failed evaluations."""
+    """The fail rate of one eval in one window: mean over sessions of the share that failed."""
 
     method: str
     n: int

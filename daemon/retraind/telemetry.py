@@ -1,7 +1,7 @@
 """Every metric that retraind exports about itself, declared once with its help text.
 
-Window results (drift scores, fail rates, states) are declared in metrics/catalogue.py: they are read
-from the last evaluation at scrape time. docs/metrics.md is generated from both.
+Window results (drift scores, fail rates, states) are declared in metrics/catalogue.py: they are
+read from the last evaluation at scrape time. docs/metrics.md is generated from both.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class Telemetry:
     def _receiver(self) -> None:
         self.requests = self._counter(
             "receiver_requests_total",
-            "OTLP requests by outcome: ok, partial, duplicate, invalid, too_large, refused, unauthenticated, unsupported, cancelled (the client left) or error.",
+            "OTLP requests by outcome: ok, partial, duplicate, invalid, too_large, refused, "
+            "unauthenticated, unsupported, cancelled (the client left) or error.",
             "transport", "signal", "outcome",
         )  # fmt: skip
         self.request_bytes = self._counter(
@@ -54,7 +55,8 @@ class Telemetry:
         )
         self.rejected_spans = self._counter(
             "receiver_rejected_spans_total",
-            "Spans that can never be stored; each is kept in the quarantine table within its limit.",
+            "Spans that can never be stored; each is kept in the quarantine table within its "
+            "limit.",
             "reason",
         )
         self.refused_requests = self._counter(
@@ -87,7 +89,8 @@ class Telemetry:
         )
         self.ack_latency = self._histogram(
             "ack_latency_seconds",
-            "From the last byte of a request to its answer after the commit.", _ACK_BUCKETS, "signal",
+            "From the last byte of a request to its answer after the "
+            "commit.", _ACK_BUCKETS, "signal",
         )  # fmt: skip
         self.in_flight_bytes = self._gauge(
             "receiver_in_flight_bytes", "Bytes of requests between their first byte and the commit."
@@ -99,7 +102,8 @@ class Telemetry:
     def _store(self) -> None:
         self.commits = self._counter("commits_total", "Committed transactions of the ingest path.")
         self.commit_failures = self._counter(
-            "commit_failures_total", "Failed commits: data (bisected), io (retried by clients) or fatal.",
+            "commit_failures_total",
+            "Failed commits: data (bisected), io (retried by clients) or fatal.",
             "reason",
         )  # fmt: skip
         self.poison_requests = self._counter(
@@ -173,7 +177,8 @@ class Telemetry:
         )
         self.evaluations = self._counter("window_evaluations_total", "Decision windows evaluated.")
         self.evaluation_duration = self._histogram(
-            "window_evaluation_duration_seconds", "Time to evaluate the windows closed in one tick.",
+            "window_evaluation_duration_seconds",
+            "Time to evaluate the windows closed in one tick.",
             (0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0),
         )  # fmt: skip
         self.evaluation_failures = self._counter(
@@ -184,7 +189,8 @@ class Telemetry:
         )
         self.series_limited = self._counter(
             "series_limited_total",
-            "Series folded into __other__ because limits.series, .models or .cohorts was reached.", "limit",
+            "Series folded into __other__ because limits.series, .models or .cohorts was "
+            "reached.", "limit",
         )  # fmt: skip
         self.triggers = self._counter(
             "triggers_total", "Retrain triggers by leading reason.", "monitor", "reason"
@@ -213,7 +219,8 @@ class Telemetry:
         )
         self.webhook_oldest_pending = self._gauge(
             "webhook_oldest_pending_timestamp_seconds",
-            "Unix time at which the oldest undelivered event was created; absent when there is none.",
+            "Unix time at which the oldest undelivered event was created; absent when there "
+            "is none.",
             "destination",
         )
         self.webhook_dead = self._counter(

@@ -23,7 +23,7 @@ def test_log_is_synced_between_the_last_row_and_each_reply(tmp_path: Path) -> No
     assert shutil.which("strace"), "strace is missing: apt-get install strace"
     trace = tmp_path / "trace"
     calls = "trace=fdatasync,fsync,pwrite64,write"
-    strace = ["strace", "-f", "-ttt", "-T", "-y", "-e", calls, "-o", str(trace)]
+    strace = ["strace", "-D", "-f", "-ttt", "-T", "-y", "-e", calls, "-o", str(trace)]
     daemon = Daemon(tmp_path / "data", wrapper=strace)
     daemon.start(ready_within=120)
     intervals = []

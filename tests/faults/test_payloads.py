@@ -61,6 +61,7 @@ def test_a_hundred_hostile_requests_at_once(tmp_path: Path, kind: str) -> None:
     before = resident_bytes(daemon)
     url = f"http://127.0.0.1:{daemon.http_port}/v1/traces"
     neighbours_ok = 0
+    refused: list[grpc.StatusCode] = []
     done = threading.Event()
 
     def neighbour() -> None:
@@ -74,7 +75,7 @@ def test_a_hundred_hostile_requests_at_once(tmp_path: Path, kind: str) -> None:
                     export(body, timeout=30)
                     neighbours_ok += 1
                 except grpc.RpcError as error:
-                    assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED, error
+                    refused.append(error.code())
 
     beside = threading.Thread(target=neighbour)
     beside.start()
@@ -92,6 +93,7 @@ def test_a_hundred_hostile_requests_at_once(tmp_path: Path, kind: str) -> None:
     beside.join()
     assert any(answer.status_code in {400, 413} for answer in answers)
     assert neighbours_ok > 0
+    assert set(refused) <= {grpc.StatusCode.RESOURCE_EXHAUSTED}
     assert peak_bytes(daemon) - before < 400 * MIB
     stored = daemon.sql("select count(*) n, count(distinct span_id) d from stored_spans")[0]
     assert stored["n"] == neighbours_ok, "what was acknowledged is what is stored"

@@ -65,7 +65,7 @@ def test_damaged_segment_is_set_aside_and_the_daemon_serves(tmp_path: Path) -> N
     assert daemon.sql("select count(*) n from spans")[0]["n"] == 1
     assert daemon.metrics()["retraind_segments_quarantined_total"] == 1
     assert any("quarantined" in path.name for path in (daemon.data / "store").iterdir())
-    assert "quarantin" in daemon.log_tail()
+    assert "set aside" in daemon.log_tail()
     daemon.stop()
 
 

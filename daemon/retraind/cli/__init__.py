@@ -126,7 +126,14 @@ for _command in (status, sql, reference, webhook):
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run a command and exit with its code."""
-    sys.exit(run(args))
+    code = run(args)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if "duckdb" in sys.modules:
+        # Everything is closed. The engine's binding would report its own types as leaked while the
+        # interpreter is torn down, over the message that the user should read.
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(args: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - a case each

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from retraind.config.settings import Detector, EvalSettings, WindowSettings
 from retraind.drift.bands import verdict
-from retraind.drift.compare import compare
+from retraind.drift.compare import FrozenBins, compare
 from retraind.drift.family import select
 from retraind.model import Counts, DriftResult, FeatureKind, RateResult, SeriesKey
 from retraind.policy.alarms import AlarmKind, Finding, Verdict
@@ -30,7 +30,8 @@ class FeatureKey(NamedTuple):
 class SeriesWindow:
     """The counts of one decision window, and the reference counts of the same hours.
 
-    `reference` lacks a feature that the reference does not have or of which it has too little.
+    `reference` lacks a feature that the reference does not have or of which it has too little;
+    `bins` are those of the whole reference.
     """
 
     series_id: str
@@ -42,6 +43,7 @@ class SeriesWindow:
     counts: Mapping[FeatureKey, Counts]
     reference_id: str | None
     reference: Mapping[FeatureKey, Counts]
+    bins: Mapping[FeatureKey, FrozenBins | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,9 @@ def _examine_drift(
     reference = window.reference.get(key)
     if reference is None or reference.n == 0:
         return Outcome(window, key, counts, "immature")
-    return Outcome(window, key, counts, "ok", drift=compare(reference, counts))
+    return Outcome(
+        window, key, counts, "ok", drift=compare(reference, counts, window.bins.get(key))
+    )
 
 
 def _examine_rate(
@@ -144,8 +148,9 @@ def _examine_rate(
     )
     # A fixed limit is crossed when the rate is above it beyond doubt, not when one session failed.
     over_limit = None if limit is None else result.lower > limit
-    has_reference = window.reference.get(key) is not None
-    found: Verdict = "alarm" if result.alarmed else "ok" if has_reference else "immature"
+    reference = window.reference.get(key)
+    judged = reference is not None and reference.n > 0
+    found: Verdict = "alarm" if result.alarmed else "ok" if judged else "immature"
     return Outcome(
         window, key, counts, found, rate=result, over_limit=over_limit, detector=after
     )  # fmt: skip

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from retraind.drift.compare import FrozenBins, freeze_bins
 from retraind.evaluate.findings import FeatureKey
 from retraind.model import SeriesKey
 from retraind.policy import alarms, decide
@@ -70,6 +71,14 @@ class ActiveReference:
     source: str
     created_ns: int
     sessions: int
+    _bins: dict[FeatureKey, FrozenBins | None] = field(default_factory=dict, compare=False)
+
+    def bins(self, key: FeatureKey) -> FrozenBins | None:
+        """The frozen edges of a feature, derived once from all of the reference."""
+        if key not in self._bins:
+            whole = self.reference.whole(key)
+            self._bins[key] = None if whole is None else freeze_bins(whole)
+        return self._bins[key]
 
 
 @dataclass(slots=True)

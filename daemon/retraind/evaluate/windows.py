@@ -181,6 +181,7 @@ class WindowEvaluator:
             counts=own,
             reference_id=None if active is None else active.reference.id,
             reference=reference,
+            bins={} if active is None else {key: active.bins(key) for key in reference},
         )
 
     def _examine(

@@ -56,8 +56,8 @@ def load_judgements(table: pa.Table, traces: Traces, first_hour: int, last_hour:
     """Evaluations of the hours [first_hour, last_hour).
 
     Automated ones are of the hour of their own time (of the judged span's where it has none), human
-    ones and labels of the hour of the judged span. Failed evaluators, offline runs and shadow or candidate rows
-    are left out. `waiting` counts those whose call is not among the spans.
+    ones and labels of the hour of the judged span. Failed evaluators, offline runs and shadow or
+    candidate rows are left out. `waiting` counts those whose call is not among the spans.
     """
     usable = is_production(table) & (text_codes(table["error_type"]).index < 0)
     usable &= text_codes(table["name"]).index >= 0
@@ -120,9 +120,7 @@ def _calls(
     )
     unnamed = np.flatnonzero(~valid[rows] & (trace[rows] >= 0))
     if len(unnamed):
-        call[unnamed] = first_in_trace(
-            traces, leaves, trace[rows[unnamed]], hour[rows[unnamed]]
-        )
+        call[unnamed] = first_in_trace(traces, leaves, trace[rows[unnamed]], hour[rows[unnamed]])
     return call, len(excluded)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -33,6 +33,16 @@ class Reference:
     id: str
     kind: ReferenceKind
     counts: Mapping[FeatureKey, Mapping[int, Counts]]
+    sizes: Mapping[FeatureKey, Mapping[int, int]]
+    # Summing all hours costs more than comparing: done once a feature, then remembered.
+    _whole: dict[FeatureKey, Counts | None] = field(default_factory=dict, compare=False, repr=False)
+
+    def whole(self, key: FeatureKey) -> Counts | None:
+        """All counts that a window of this key is compared with, None when there are none."""
+        if key not in self._whole:
+            items = [self.counts[other][hour] for other, hour, _ in _items(self, key)]
+            self._whole[key] = add_all(items) if items else None
+        return self._whole[key]
 
 
 def hour_of_week(time_ns: int) -> int:
@@ -54,7 +64,10 @@ def reference_id(kind: ReferenceKind, counts: Mapping[FeatureKey, Mapping[int, C
 
 def freeze(kind: ReferenceKind, counts: Mapping[FeatureKey, Mapping[int, Counts]]) -> Reference:
     """A reference of these counts, with its id."""
-    return Reference(reference_id(kind, counts), kind, counts)
+    sizes = {
+        key: {hour: item.n for hour, item in by_hour.items()} for key, by_hour in counts.items()
+    }
+    return Reference(reference_id(kind, counts), kind, counts, sizes)
 
 
 def reference_from_panes(rows: pa.Table, kind: ReferenceKind = "pinned") -> Reference:
@@ -90,27 +103,31 @@ def pool(
     """
     items = _items(reference, key)
     for rung in _RUNGS if key[2] != "rate" else _RUNGS[-1:]:
-        chosen = [item for hour, item in items if _on_rung(rung, hour, hours)]
-        found = sum(item.n for item in chosen)
+        chosen = [item for item in items if _on_rung(rung, item[1], hours)]
+        found = sum(size for _, _, size in chosen)
         if found > 0 and found >= ratio * n:
-            return add_all(chosen), rung
+            if rung == "everything":
+                whole = reference.whole(key)
+                return None if whole is None else (whole, rung)
+            return add_all([reference.counts[other][hour] for other, hour, _ in chosen]), rung
     return None
 
 
 _RUNGS: tuple[Rung, ...] = ("hour_of_week", "kind_of_day", "hour_of_day", "everything")
 
 
-def _items(reference: Reference, key: FeatureKey) -> list[tuple[int, Counts]]:
+def _items(reference: Reference, key: FeatureKey) -> list[tuple[FeatureKey, int, int]]:
+    """(feature key, hour, sessions) of what a window of this key is compared with."""
     feature, version, kind = key
-    if kind not in ("score", "rate"):
-        return list(reference.counts.get(key, {}).items())
-    judge = split_version(version)[1]
-    return [
-        item
-        for (name, other, same), by_hour in reference.counts.items()
-        if (name, same) == (feature, kind) and split_version(other)[1] == judge
-        for item in by_hour.items()
-    ]
+    keys = [key] if key in reference.sizes else []
+    if kind in ("score", "rate"):
+        judge = split_version(version)[1]
+        keys = [
+            other
+            for other in reference.sizes
+            if (other[0], other[2]) == (feature, kind) and split_version(other[1])[1] == judge
+        ]
+    return [(other, hour, n) for other in keys for hour, n in reference.sizes[other].items()]
 
 
 def _on_rung(rung: Rung, hour: int, hours: frozenset[int]) -> bool:

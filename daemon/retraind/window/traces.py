@@ -1,7 +1,8 @@
 """Spans as arrays: each span once, its parent, its leaf inference spans, and inherited fields.
 
-Everything that a pane needs of a span is looked up in the span's own hour and the hour before it, never
-in a later one (docs/adr/0003): a parent link is followed only to a parent that did not begin later.
+Everything that a pane needs of a span is looked up in the span's own hour and the hour before it,
+never in a later one (docs/adr/0003): a parent link is followed only to a parent that did not begin
+later.
 """
 
 from __future__ import annotations
@@ -164,9 +165,7 @@ def inherit(traces: Traces, codes: Codes) -> Ints:
     value = np.where(near >= 0, codes.index[near], -1)
     todo = np.flatnonzero(value < 0)
     if len(todo):
-        found = first_in_trace(
-            traces, np.flatnonzero(has), traces.trace[todo], traces.hour[todo]
-        )
+        found = first_in_trace(traces, np.flatnonzero(has), traces.trace[todo], traces.hour[todo])
         value[todo] = np.where(found >= 0, codes.index[found], -1)
     return value
 

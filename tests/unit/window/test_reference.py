@@ -13,7 +13,6 @@ from retraind.model import Counts
 from retraind.window.counts import add_all, is_high_cardinality, merge_rows, to_columns
 from retraind.window.plan import MonitorPlan
 from retraind.window.reference import (
-    Reference,
     counts_from_table,
     freeze,
     hour_of_week,
@@ -154,7 +153,8 @@ def test_references_survive_their_table() -> None:
     counts = {KEY: {3: number(5)}, ("g", "v", "rate"): {-1: rate(4, 2)}}
     items = [number(5), rate(4, 2)]
     rows = rows_of(items, feature=["input_tokens", "g"], version=["", "v"], hour_of_week=[3, -1])
-    assert reference_from_rows(rows) == Reference(freeze("pinned", counts).id, "pinned", counts)
+    again = reference_from_rows(rows)
+    assert (again.id, again.counts) == (freeze("pinned", counts).id, counts)
 
 
 def test_too_many_categories_are_marked() -> None:

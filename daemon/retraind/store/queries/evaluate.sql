@@ -178,10 +178,6 @@ select *, epoch_ns(window_end) as end_ns from state.windows
 qualify row_number() over (
   partition by series_id, feature, version, kind order by window_end desc) = 1
 
--- name: trigger_totals
--- Triggers by monitor and reason since the beginning.
-select monitor, reason, count(*) as n from state.triggers group by all
-
 -- name: list_triggers
 -- Triggers with their events, newest first.
 select id, episode_id, monitor, service_name, environment, model, reason, decided_for, created_at,
