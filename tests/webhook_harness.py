@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import random
+import tempfile
 import threading
 from collections.abc import Callable
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -75,6 +77,20 @@ class Receiver:
         self.thread.join()
 
 
+@cache
+def empty_state() -> bytes:
+    """A state file with its tables; made once, because a hundred comments take a while."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "retraind.duckdb")
+        engine = Engine(path.parent, memory_limit=2**28, threads=1)
+        engine.attach(path, "state")
+        run(engine.cursor(), schema_script("state", "state"))
+        run(engine.cursor(), "CHECKPOINT state")
+        engine.detach("state")
+        engine.close()
+        return path.read_bytes()
+
+
 class World:
     """A state file, a clock and a secret; `delivery` makes what a restart would make."""
 
@@ -85,10 +101,8 @@ class World:
         self.secret.chmod(0o600)
         self.clock = ManualClock(NOW_NS)
         self.telemetry = Telemetry()
+        (folder / "retraind.duckdb").write_bytes(empty_state())
         self.open()
-        for statement in schema_script("state", "state").split(";\n"):
-            if statement.strip():
-                run(self.engine.cursor(), statement)
 
     def open(self) -> None:
         self.engine = Engine(self.folder, memory_limit=2**28, threads=1)
