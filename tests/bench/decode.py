@@ -127,10 +127,10 @@ def columnar(payloads: list[bytes]) -> tuple[pa.Table, pa.Table]:
     return result.spans, result.evaluations
 
 
-def rate(work: Callable[[list[bytes]], Any], payloads: list[bytes]) -> float:
+def rate(work: Callable[[list[bytes]], Any], payloads: list[bytes], rounds: int) -> float:
     """Spans per CPU second, the best of a few rounds."""
     best = float("inf")
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         started = time.process_time()
         for first in range(0, len(payloads), GROUP):
             work(payloads[first : first + GROUP])
@@ -138,7 +138,7 @@ def rate(work: Callable[[list[bytes]], Any], payloads: list[bytes]) -> float:
     return len(payloads) * SPANS_PER_REQUEST / best
 
 
-def run() -> dict[str, float]:
+def run(rounds: int = ROUNDS) -> dict[str, float]:
     """Both rates (spans per CPU second), their ratio and the payload's size."""
     payloads = requests(REQUESTS, SPANS_PER_REQUEST, seed=3)
     ours, theirs = columnar(payloads[:1]), walk(payloads[:1])
@@ -147,7 +147,7 @@ def run() -> dict[str, float]:
         for name in set(mine.column_names) - skipped:
             if not mine.column(name).combine_chunks().equals(other.column(name).combine_chunks()):
                 raise AssertionError(f"the two ways disagree on {name}")
-    fast, slow = rate(columnar, payloads), rate(walk, payloads)
+    fast, slow = rate(columnar, payloads, rounds), rate(walk, payloads, rounds)
     size = sum(map(len, payloads)) / len(payloads) / SPANS_PER_REQUEST
     return {
         "bytes_per_span": size,

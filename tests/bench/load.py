@@ -43,6 +43,8 @@ class Plan:
     warmup: float = 2.0
     seed: int = 1
     requests: int | None = None  # stop after so many, if before the time is up
+    event_start_ns: int | None = None  # newest event time of the first request, None for now
+    event_speed: float = 1.0  # seconds of event time a second of wall time
 
 
 @dataclass(slots=True)
@@ -79,6 +81,8 @@ class _Schedule:
         self.measure_from = time.monotonic() + plan.warmup
         self.end = self.measure_from + plan.seconds
         self._begin = time.monotonic()
+        self._event_start_ns = plan.event_start_ns or time.time_ns()
+        self._event_speed = plan.event_speed
         self._interval = spans_per_request / plan.rate if plan.rate else None
         self._limit = plan.requests
         self._numbers = itertools.count()  # next() of it is atomic
@@ -91,6 +95,11 @@ class _Schedule:
         if due >= self.end or (self._limit is not None and number >= self._limit):
             return None
         return number, due
+
+    def event_ns(self) -> int:
+        """The newest event time of a request made now."""
+        elapsed = time.monotonic() - self._begin
+        return self._event_start_ns + int(elapsed * self._event_speed * 1e9)
 
 
 def run(plan: Plan, templates: list[bytes]) -> Result:
@@ -134,7 +143,7 @@ def _client(
         while (taken := schedule.take()) is not None:
             number, due = taken
             variation = variations[number % len(variations)]
-            body = variation.body(rng, time.time_ns())
+            body = variation.body(rng, schedule.event_ns())
             if plan.rate is None:
                 due = time.monotonic()
             time.sleep(max(0.0, due - time.monotonic()))
@@ -189,6 +198,8 @@ def main() -> None:
     parser.add_argument("--warmup", type=float, default=2.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--requests", type=int, help="stop after so many requests")
+    parser.add_argument("--event-start-ns", type=int, help="event time to begin at; default: now")
+    parser.add_argument("--event-speed", type=float, default=1.0, help="event time over wall time")
     plan = Plan(**vars(parser.parse_args()))
     print(json.dumps(asdict(run(plan, requests(16, 512)))))
 
