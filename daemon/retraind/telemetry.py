@@ -24,6 +24,17 @@ class Telemetry:
         self._evaluation()
         self._webhook()
         self._process()
+        self._count_from_zero()
+
+    def _count_from_zero(self) -> None:
+        """Show counters with few, known labels from the start: increase() misses a first sample."""
+        for counter in (self.accepted_spans, self.request_bytes, self.auth_failures):
+            for transport in ("grpc", "http"):
+                counter.labels(transport)
+        for reason in ("data", "io", "fatal"):
+            self.commit_failures.labels(reason)
+        for limit in ("series", "models", "cohorts"):
+            self.series_limited.labels(limit)
 
     def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
         return Counter(f"retraind_{name}", help_text, labels, registry=self.registry)
@@ -57,6 +68,11 @@ class Telemetry:
             "receiver_rejected_spans_total",
             "Spans that can never be stored; each is kept in the quarantine table within its "
             "limit.",
+            "reason",
+        )
+        self.rejected_log_records = self._counter(
+            "receiver_rejected_log_records_total",
+            "gen_ai log records that can never be stored; kept in the quarantine table like spans.",
             "reason",
         )
         self.refused_requests = self._counter(

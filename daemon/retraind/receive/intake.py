@@ -20,6 +20,7 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 import structlog
+from prometheus_client import Counter
 
 from retraind.clock import Clock
 from retraind.decode import decode_logs, decode_traces, logs_from_json, traces_from_json
@@ -219,7 +220,9 @@ class Intake:
         self._telemetry.duplicate_attributes.inc(rows.duplicate_attributes)
         accepted = np.bincount(rows.span_request, minlength=n)
         rejected = np.bincount(rows.rejected_request, minlength=n)
-        messages = self._rejection_messages(rows.rejected, rows.rejected_request, n)
+        messages = _rejection_messages(
+            rows.rejected, rows.rejected_request, n, "spans", self._telemetry.rejected_spans
+        )
         return WriteBatch(
             signal="traces",
             received_at_ns=requests[0].received_at_ns,
@@ -238,30 +241,29 @@ class Intake:
 
     def _decode_logs(self, requests: list[_Request], payloads: list[bytes]) -> WriteBatch:
         rows = normalise_logs(decode_logs(payloads))
-        accepted = np.bincount(rows.log_request, minlength=len(requests))
+        n = len(requests)
+        accepted = np.bincount(rows.log_request, minlength=n)
+        rejected = np.bincount(rows.rejected_request, minlength=n)
+        messages = _rejection_messages(
+            rows.rejected, rows.rejected_request, n, "log records",
+            self._telemetry.rejected_log_records,
+        )  # fmt: skip
         self._telemetry.dropped_log_records.inc(int(rows.dropped.sum()))
         self._telemetry.repaired_strings.inc(rows.repaired_strings)
+        self._telemetry.duplicate_attributes.inc(rows.duplicate_attributes)
         return WriteBatch(
             signal="logs",
             received_at_ns=requests[0].received_at_ns,
             digests=[request.digest for request in requests],
-            results=[ExportResult(int(a)) for a in accepted],
+            results=[
+                ExportResult(int(a), int(r), m)
+                for a, r, m in zip(accepted, rejected, messages, strict=True)
+            ],
             logs=rows.logs,
             log_request=rows.log_request,
+            quarantine=_quarantine("logs", rows.rejected),
+            quarantine_request=rows.rejected_request,
         )
-
-    def _rejection_messages(
-        self, rejected: pa.Table, request_index: np.ndarray, n: int
-    ) -> list[str]:
-        """For each request, one line that names how many spans were rejected and why."""
-        reasons: list[dict[str, int]] = [{} for _ in range(n)]
-        for index, reason in zip(request_index, rejected.column("reason").to_pylist(), strict=True):
-            reasons[index][reason] = reasons[index].get(reason, 0) + 1
-            self._telemetry.rejected_spans.labels(reason).inc()
-        return [
-            "; ".join(f"{count} spans rejected: {reason}" for reason, count in sorted(by.items()))
-            for by in reasons
-        ]
 
     # Answers, from the decode thread or the commit thread.
 
@@ -332,6 +334,20 @@ def _wire_bytes(request: _Request) -> bytes:
 def _reason(error: Exception) -> str:
     """What the client may read: our own words, never the text of an unexpected exception."""
     return str(error) if isinstance(error, InvalidPayload) else "the request could not be decoded"
+
+
+def _rejection_messages(
+    rejected: pa.Table, request_index: np.ndarray, n: int, items: str, counter: Counter
+) -> list[str]:
+    """For each request, one line that names how many items were rejected and why."""
+    reasons: list[dict[str, int]] = [{} for _ in range(n)]
+    for index, reason in zip(request_index, rejected.column("reason").to_pylist(), strict=True):
+        reasons[index][reason] = reasons[index].get(reason, 0) + 1
+        counter.labels(reason).inc()
+    return [
+        "; ".join(f"{count} {items} rejected: {reason}" for reason, count in sorted(by.items()))
+        for by in reasons
+    ]
 
 
 def _as_duplicate(result: ExportResult) -> ExportResult:
