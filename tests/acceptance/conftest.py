@@ -1,0 +1,16 @@
+"""One daemon for each module: its tests tell their rows apart by trace ids of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from harness import Daemon
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A running daemon with the default configuration, shared by the tests of a module."""
+    with Daemon(tmp_path_factory.mktemp("daemon") / "data") as running:
+        yield running
