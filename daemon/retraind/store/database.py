@@ -92,7 +92,7 @@ class Database:
             )
             writer = Writer(
                 segments, ledger, config, telemetry, clock,
-                next_seq=next_seq(segments), on_rotated=sealer.add,
+                next_seq=next_seq(segments, state), on_rotated=sealer.add,
             )  # fmt: skip
             for segment in unsealed:
                 sealer.add(segment)

@@ -186,6 +186,10 @@ def _segment(row: dict[str, Any]) -> Segment:
     return Segment(**{name: value for name, value in row.items() if name != "file"})
 
 
-def next_seq(segments: Segments) -> int:
-    """One more than the highest seq ever committed."""
-    return 1 + max((segment.last_seq or 0 for segment in segments.all()), default=0)
+def next_seq(segments: Segments, state: State) -> int:
+    """One more than the highest seq ever committed, also to segments that are gone.
+
+    Were it lower, panes would take new rows for ones that they already include.
+    """
+    recorded: int = state.read("highest_seq")["seq"][0].as_py()
+    return 1 + max([recorded, *(segment.last_seq or 0 for segment in segments.all())])

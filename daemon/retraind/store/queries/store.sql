@@ -15,3 +15,8 @@ delete from state.segments where id = $id
 -- name: delete_segments
 -- The state file is a snapshot or new: segments are listed again from disk.
 delete from state.segments
+
+-- name: highest_seq
+-- The highest seq that the state file knows of: of segments, deleted ones too, and of panes.
+select max(seq) as seq from (
+  select through_seq as seq from state.progress union all select last_seq from state.segments)
