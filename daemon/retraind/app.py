@@ -114,6 +114,7 @@ class App:
             clock=self._clock,
             on_snapshot=self._publish,
             on_triggers=lambda: self._from_thread(self._delivery.wake),
+            on_fatal=database.writer.fail,
         )
         self._admission = Admission(
             config.receivers.limits, telemetry, accepting=lambda: database.writer.accepting
@@ -127,7 +128,7 @@ class App:
         )
         self._exchange = Exchange(self._intake, self._admission, self._tokens, telemetry)
         self._control = Control(
-            config=config,
+            config=lambda: self._config,
             database=database,
             evaluator=self._evaluator,
             delivery=self._delivery,
@@ -154,8 +155,9 @@ class App:
         stack.push_async_callback(self._delivery.stop)
         self._evaluator.start()
         stack.push_async_callback(asyncio.to_thread, self._evaluator.stop)
+        # Stopped by `_stop` and waited for: a snapshot must not outlive the store's closing.
         housekeeping = asyncio.create_task(self._keep_house())
-        stack.callback(housekeeping.cancel)
+        stack.push_async_callback(self._end_housekeeping, housekeeping)
         stack.push_async_callback(self._intake.close)
         receivers = config.receivers
         http = EmbeddedServer(
@@ -191,22 +193,21 @@ class App:
             reasons.append(f"the store takes no data: {self._database.writer.reason}")
         return reasons
 
-    def _reload(self) -> Config:
+    def _reload(self) -> None:
         """Take up monitors, destinations and tokens anew. Raises ConfigError, changing nothing."""
         try:
             config = self._read_config()
             if self._tokens is not None:
                 self._tokens.reload()
+            self._evaluator.configure(config)
         except RetraindError:
             self._telemetry.config_reload_successful.set(0)
             raise
-        self._evaluator.configure(config)
         self._delivery.configure(config.destinations)
         self._config = config
         self._telemetry.config_reload_successful.set(1)
         self._telemetry.config_reload_timestamp.set(self._clock.now_ns() / 1e9)
         log.info("configuration reloaded")
-        return config
 
     def _reload_on_signal(self) -> None:
         try:
@@ -215,10 +216,13 @@ class App:
             log.error("the configuration was not reloaded; the old one stays", error=str(error))
 
     async def _keep_house(self) -> None:
-        """Retention and snapshots, off the event loop."""
+        """Retention and snapshots, off the event loop, until the daemon stops."""
         snapshot_at = self._loop.time() + self._config.store.snapshot_interval
-        while True:
-            await asyncio.sleep(min(HOUSEKEEPING_SECONDS, self._config.store.snapshot_interval))
+        while not self._stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                pause = min(HOUSEKEEPING_SECONDS, self._config.store.snapshot_interval)
+                await asyncio.wait_for(self._stop.wait(), pause)
+                return
             try:
                 await asyncio.to_thread(self._database.retention.apply)
                 if self._loop.time() >= snapshot_at:
@@ -226,6 +230,10 @@ class App:
                     await asyncio.to_thread(self._database.snapshot)
             except (StoreError, OSError) as error:
                 log.warning("housekeeping failed; tried again later", error=str(error))
+
+    async def _end_housekeeping(self, task: asyncio.Task[None]) -> None:
+        self._stop.set()
+        await task
 
     def _publish(self, snapshot: Snapshot) -> None:
         self._collector.snapshot = snapshot

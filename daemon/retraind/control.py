@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from retraind import __version__
 from retraind.clock import Clock
-from retraind.config.settings import Config
+from retraind.config.settings import Config, Monitor
 from retraind.console.daemon import (
     Ingest,
     OutboxStatus,
@@ -44,14 +44,14 @@ class Control:
     def __init__(
         self,
         *,
-        config: Config,
+        config: Callable[[], Config],
         database: Database,
         evaluator: Evaluator,
         delivery: Delivery,
         telemetry: Telemetry,
         clock: Clock,
         readiness: Callable[[], Sequence[str]],
-        reload: Callable[[], Config],
+        reload: Callable[[], object],
     ) -> None:
         self._config = config
         self._database = database
@@ -67,10 +67,10 @@ class Control:
         return self._readiness()
 
     async def reload(self) -> None:
-        self._config = self._reload()
+        self._reload()
 
     async def sql(self, query: str) -> SqlResult:
-        admin = self._config.admin
+        admin = self._config().admin
         return await asyncio.to_thread(
             run_sql, self._database, query,
             timeout_seconds=admin.sql_timeout, max_rows=admin.sql_rows,
@@ -84,7 +84,7 @@ class Control:
         return Status(
             version=__version__,
             started_ns=self._started_ns,
-            data=str(self._config.data),
+            data=str(self._config().data),
             ingest=self._ingest(),
             series=_series_statuses(state.read("list_series", limit=5000).to_pylist()),
             windows=tuple(
@@ -133,25 +133,32 @@ class Control:
         return None
 
     async def pin_reference(self, request: PinReference) -> Sequence[Json]:
-        job = self._evaluator.submit(lambda memory: self._pin(memory, request))
+        job = self._evaluator.submit(lambda memory, config: self._pin(memory, config, request))
         pinned = await asyncio.wrap_future(job)
         return [row for row in await self.references() if row["active"] and row["id"] in pinned]
 
-    def _pin(self, memory: Memory, request: PinReference) -> set[str]:
+    def _pin(self, memory: Memory, config: Config, request: PinReference) -> set[str]:
         """On the evaluation thread, between two ticks."""
-        chosen = [series for series in memory.series.values() if _fits(series.key, request)]
+        monitors = {monitor.name: monitor for monitor in config.monitors}
+        chosen = [
+            series
+            for series in memory.series.values()
+            if series.key.monitor in monitors
+            and series.source in memory.sources
+            and _fits(series.key, request)
+        ]
         if not chosen:
             raise QueryError("no series fits; `retraind status` lists the series")
-        plans = {plan.monitor: plan for plan in self._evaluator.plans}
         now_ns = self._clock.now_ns()
         pinned: set[str] = set()
         with self._database.state.transaction() as tx:
             for series in chosen:
-                first_ns, last_ns = self._range(memory, series, request)
+                monitor = monitors[series.key.monitor]
+                first_ns, last_ns = _range(memory, series, monitor, request)
                 if request.table is None:
                     reference, sessions = reference_of_panes(tx, series, first_ns, last_ns)
                 else:
-                    reference = _from_table(request.table, plans[series.key.monitor])
+                    reference = _from_table(request.table, MonitorPlan.from_settings(monitor))
                     sessions, first_ns, last_ns = request.table.num_rows, None, None
                 if sessions == 0:
                     continue
@@ -163,16 +170,6 @@ class Control:
         if not pinned:
             raise QueryError("the chosen series have no closed panes in that time")
         return pinned
-
-    def _range(self, memory: Memory, series: Series, request: PinReference) -> tuple[Any, Any]:
-        closed_ns = memory.sources[series.source].closed_ns
-        last_ns = request.end_ns if request.end_ns is not None else closed_ns
-        age = self._monitor(series.key.monitor).reference.min_age
-        first_ns = request.start_ns if request.start_ns is not None else last_ns - int(age * 1e9)
-        return first_ns // HOUR_NS * HOUR_NS, last_ns
-
-    def _monitor(self, name: str) -> Any:
-        return next(monitor for monitor in self._config.monitors if monitor.name == name)
 
     async def webhooks(self) -> Sequence[OutboxStatus]:
         rows = await asyncio.to_thread(outbox.listing, self._database.state, limit=SHOWN_ROWS)
@@ -204,6 +201,18 @@ def _fits(key: SeriesKey, request: PinReference) -> bool:
         "cohort": request.cohort,
     }
     return all(value is None or getattr(key, name) == value for name, value in wanted.items())
+
+
+def _range(
+    memory: Memory, series: Series, monitor: Monitor, request: PinReference
+) -> tuple[Any, Any]:
+    """Start and end of the panes to pin: by default the newest `reference.min_age` of them."""
+    closed_ns = memory.sources[series.source].closed_ns
+    last_ns = request.end_ns if request.end_ns is not None else closed_ns
+    first_ns = request.start_ns
+    if first_ns is None:
+        first_ns = last_ns - int(monitor.reference.min_age * 1e9)
+    return first_ns // HOUR_NS * HOUR_NS, last_ns
 
 
 def _from_table(table: pa.Table, plan: MonitorPlan) -> Any:

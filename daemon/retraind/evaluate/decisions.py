@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -23,6 +23,21 @@ from retraind.webhook.outbox import outbox_rows
 log = structlog.get_logger(__name__)
 
 
+class Decided(NamedTuple):
+    """A decision and the policy that made it."""
+
+    policy: PolicyKey
+    decision: Decision
+
+
+class Pinned(NamedTuple):
+    """A reference that pinned itself."""
+
+    series: SeriesKey
+    reference_id: str
+    sessions: int
+
+
 class Decider:
     """Steps the policies whose series had windows, and writes what they decide."""
 
@@ -39,8 +54,9 @@ class Decider:
         policies: Collection[PolicyKey],
         end_ns: int,
         now_ns: int,
-    ) -> None:
+    ) -> list[Decided]:
         """Decide at `end_ns` (event time) for these policies. Rows carry the wall time `now_ns`."""
+        decided: list[Decided] = []
         children = _children(memory, policies)
         for key in sorted(policies):
             before = memory.policies.get(key, PolicyMemory())
@@ -54,14 +70,29 @@ class Decider:
                 _write_policy(tx, key, after)
             for decision in decisions:
                 self._write(tx, key, decision, own, now_ns)
+                decided.append(Decided(key, decision))
+        return decided
 
-    def announce_reference(self, series: SeriesKey, reference_id: str, sessions: int) -> None:
-        """The first reference pins itself loudly: everything later is held against it."""
-        log.warning(
-            "reference pinned itself", monitor=series.monitor, service=series.service_name,
-            environment=series.environment, model=series.model, cohort=series.cohort,
-            reference=reference_id, sessions=sessions,
-        )  # fmt: skip
+    def announce(self, decided: Iterable[Decided], pinned: Iterable[Pinned]) -> None:
+        """Log and count what has become durable."""
+        for series, reference_id, sessions in pinned:
+            # Loudly: everything later is held against it.
+            log.warning(
+                "reference pinned itself", monitor=series.monitor, service=series.service_name,
+                environment=series.environment, model=series.model, cohort=series.cohort,
+                reference=reference_id, sessions=sessions,
+            )  # fmt: skip
+        for key, decision in decided:
+            log.info(
+                "decided", decision=decision.kind, monitor=key.monitor, service=key.service_name,
+                environment=key.environment, model=key.model, episode=decision.episode_id,
+                trigger=decision.trigger_id, reasons=list(decision.reasons),
+                detail=decision.detail,
+            )  # fmt: skip
+            if decision.kind == "suppressed":
+                self._telemetry.suppressed_triggers.labels(key.monitor, decision.reasons[0]).inc()
+            elif decision.kind == "trigger":
+                self._telemetry.triggers.labels(key.monitor, decision.reasons[0]).inc()
 
     def _write(
         self,
@@ -71,19 +102,12 @@ class Decider:
         children: list[Child],
         now_ns: int,
     ) -> None:
-        log.info(
-            "decided", decision=decision.kind, monitor=key.monitor, service=key.service_name,
-            environment=key.environment, model=key.model, episode=decision.episode_id,
-            trigger=decision.trigger_id, reasons=list(decision.reasons), detail=decision.detail,
-        )  # fmt: skip
         if decision.kind == "open_episode":
             tx.append("episodes", rows_table([_episode_row(key, decision)]))
         elif decision.kind == "join":
             tx.run("join_episode", id=decision.episode_id, children=json.dumps(decision.children))
         elif decision.kind == "close_episode":
             tx.run("close_episode", id=decision.episode_id, closed=decision.at_ns)
-        elif decision.kind == "suppressed":
-            self._telemetry.suppressed_triggers.labels(key.monitor, decision.reasons[0]).inc()
         elif decision.kind == "trigger":
             self._write_trigger(tx, key, decision, children, now_ns)
 
@@ -117,7 +141,6 @@ class Decider:
         tx.append("triggers", rows_table([row]))
         if self._destinations:
             tx.append("outbox", outbox_rows(decision.trigger_id, body, self._destinations, now_ns))
-        self._telemetry.triggers.labels(key.monitor, decision.reasons[0]).inc()
 
 
 def _children(memory: Memory, policies: Collection[PolicyKey]) -> Mapping[PolicyKey, list[Child]]:

@@ -10,13 +10,14 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
 
 from retraind.clock import Clock
 from retraind.config.settings import Config
-from retraind.errors import StoreError, StoreFatal
+from retraind.errors import StoreError, StoreFatal, StoreUnavailable
 from retraind.evaluate.decisions import Decider
 from retraind.evaluate.memory import Memory, load
 from retraind.evaluate.panes import PaneBuilder
@@ -30,10 +31,25 @@ from retraind.window.plan import MonitorPlan
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
+Job = Callable[[Memory, Config], T]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stages:
+    """What one configuration amounts to; replaced as a whole between two ticks."""
+
+    config: Config
+    panes: PaneBuilder
+    windows: WindowEvaluator
+    publisher: Publisher
 
 
 class Evaluator:
-    """Runs the tick on its own thread until it is stopped."""
+    """Runs the tick on its own thread until it is stopped.
+
+    Other threads only leave word (`configure`, `submit`, `stop`); nothing but the evaluation thread
+    touches the memory or the stages. `on_fatal` is called on it when the engine is gone.
+    """
 
     def __init__(
         self,
@@ -45,6 +61,7 @@ class Evaluator:
         clock: Clock,
         on_snapshot: Callable[[Snapshot], None],
         on_triggers: Callable[[], None],
+        on_fatal: Callable[[StoreFatal], None],
     ) -> None:
         self._rows = rows
         self._state = state
@@ -52,22 +69,21 @@ class Evaluator:
         self._clock = clock
         self._on_snapshot = on_snapshot
         self._on_triggers = on_triggers
+        self._on_fatal = on_fatal
         self._memory: Memory | None = None
-        self._jobs: list[tuple[Callable[[Memory], object], Future[object]]] = []
+        self._stages = self._build(config)
+        self._following: _Stages | None = None
+        self._jobs: list[tuple[Job[object], Future[object]]] = []
         self._wake = threading.Condition()
         self._stopping = False
-        self.configure(config)
         self._thread = threading.Thread(target=self._run, name="evaluate", daemon=True)
 
     def configure(self, config: Config) -> None:
-        """Use other settings from the next tick on."""
-        self.plans = [MonitorPlan.from_settings(monitor) for monitor in config.monitors]
-        self._tick_seconds = config.tick
-        self._panes = PaneBuilder(self._rows, self._state, self.plans, config, self._telemetry)
-        decider = Decider(config, self._telemetry)
-        self._windows = WindowEvaluator(self._state, config, self.plans, decider, self._telemetry)
-        self._publisher = Publisher(config)
-        self._memory = None
+        """Use other settings from the next tick on. Raises ConfigError, changing nothing."""
+        following = self._build(config)
+        with self._wake:
+            self._following = following
+            self._wake.notify()
 
     def start(self) -> None:
         self._thread.start()
@@ -79,68 +95,114 @@ class Evaluator:
             self._wake.notify()
         if self._thread.is_alive():
             self._thread.join()
+        self._refuse_jobs()
 
-    def submit(self, job: Callable[[Memory], T]) -> Future[T]:
-        """Run `job` between two ticks, on the evaluation thread: nothing else changes then."""
+    def submit(self, job: Job[T]) -> Future[T]:
+        """Run `job` between two ticks, on the evaluation thread: nothing else changes then.
+
+        The future raises StoreUnavailable when evaluation has ended.
+        """
         future: Future[T] = Future()
         with self._wake:
             self._jobs.append((job, future))  # type: ignore[arg-type]
             self._wake.notify()
+        if self._stopping:
+            self._refuse_jobs()
         return future
 
     def tick(self) -> None:
         """One round. Raises StoreError; then everything in memory is read again next time."""
-        memory = self._memory
-        if memory is None:
-            memory = self._memory = load(self._state)
-            self._publisher.load(self._state)
-            self._on_snapshot(self._publisher.snapshot(memory, self._state))
+        stages, memory = self._current()
         now_ns = self._clock.now_ns()
-        built = self._panes.bring_up_to_date(memory, now_ns)
-        started = time.perf_counter()
-        evaluated = False
-        for source in sorted(memory.sources):
-            outcomes = self._windows.evaluate_source(memory, source, now_ns)
-            self._publisher.keep(outcomes)
-            evaluated |= bool(outcomes)
-        if evaluated:
-            self._telemetry.evaluation_duration.observe(time.perf_counter() - started)
-            self._on_triggers()
-        if built or evaluated:
-            self._on_snapshot(self._publisher.snapshot(memory, self._state))
+        try:
+            stages.panes.bring_up_to_date(memory, now_ns)
+            if memory.due:
+                self._evaluate(stages, memory, now_ns)
+                self._publish(stages, memory)
+        except BaseException:
+            self._memory = None
+            raise
         self._telemetry.last_tick.set(now_ns / 1e9)
+
+    def _evaluate(self, stages: _Stages, memory: Memory, now_ns: int) -> None:
+        started = time.perf_counter()
+        try:
+            for source in sorted(memory.due):
+                stages.publisher.keep(stages.windows.evaluate_source(memory, source, now_ns))
+                memory.due.discard(source)
+        finally:
+            self._on_triggers()  # also when a later window failed: earlier ones are decided
+        self._telemetry.evaluation_duration.observe(time.perf_counter() - started)
+
+    def _build(self, config: Config) -> _Stages:
+        plans = [MonitorPlan.from_settings(monitor) for monitor in config.monitors]
+        decider = Decider(config, self._telemetry)
+        return _Stages(
+            config,
+            PaneBuilder(self._rows, self._state, plans, config, self._telemetry),
+            WindowEvaluator(self._state, config, plans, decider, self._telemetry),
+            Publisher(config),
+        )
+
+    def _current(self) -> tuple[_Stages, Memory]:
+        """The stages of the newest configuration, and the image of the state file."""
+        with self._wake:
+            following, self._following = self._following, None
+        if following is not None:
+            self._stages, self._memory = following, None
+        if self._memory is None:
+            memory = load(self._state)
+            self._stages.publisher.load(self._state)
+            self._publish(self._stages, memory)
+            self._memory = memory
+        return self._stages, self._memory
+
+    def _publish(self, stages: _Stages, memory: Memory) -> None:
+        self._on_snapshot(stages.publisher.snapshot(memory, self._state))
 
     def _run(self) -> None:
         while not self._stopping:
             try:
                 self.tick()
-            except StoreFatal:
-                self._memory = None
+            except StoreFatal as error:
                 log.error("evaluation stopped: the database engine has to be restarted")
-                return
+                self._on_fatal(error)
+                break
             except StoreError as error:
                 self._failed("the store could not commit a tick", error)
             except Exception as error:  # a bug in one tick must not end evaluation for good
                 self._failed("a tick failed", error)
             self._do_jobs()
             with self._wake:
-                if not self._stopping and not self._jobs:
-                    self._wake.wait(self._tick_seconds)
+                if not (self._stopping or self._jobs or self._following):
+                    self._wake.wait(self._stages.config.tick)
+        self._stopping = True
+        self._refuse_jobs()
 
     def _failed(self, what: str, error: Exception) -> None:
-        self._memory = None
         self._telemetry.evaluation_failures.inc()
         log.error(what, exc_info=error)
 
     def _do_jobs(self) -> None:
-        with self._wake:
-            jobs, self._jobs = self._jobs, []
-        for job, future in jobs:
+        for job, future in self._taken():
+            if not future.set_running_or_notify_cancel():
+                continue  # whoever asked has gone
             try:
-                if self._memory is None:
-                    self._memory = load(self._state)
-                future.set_result(job(self._memory))
-                self._on_snapshot(self._publisher.snapshot(self._memory, self._state))
+                stages, memory = self._current()
+                result = job(memory, stages.config)
+                self._publish(stages, memory)
             except Exception as error:  # handed to whoever asked
                 self._memory = None
                 future.set_exception(error)
+            else:
+                future.set_result(result)
+
+    def _refuse_jobs(self) -> None:
+        for _, future in self._taken():
+            if future.set_running_or_notify_cancel():
+                future.set_exception(StoreUnavailable("evaluation has ended"))
+
+    def _taken(self) -> list[tuple[Job[object], Future[object]]]:
+        with self._wake:
+            jobs, self._jobs = self._jobs, []
+        return jobs

@@ -57,10 +57,11 @@ class SourceState:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """A watched feature's state machine, and its e-detector for rates."""
+    """A watched feature's state machine, its e-detector for rates, and when it last had data."""
 
     memory: AlarmMemory
     detector: tuple[float, ...] = ()
+    seen_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,11 @@ class ActiveReference:
 
 @dataclass(slots=True)
 class Memory:
-    """Everything that the tick reads or changes. References and alarms are by series id."""
+    """Everything that the tick reads or changes. References and alarms are by series id.
+
+    `due` are the sources whose panes have changed since their windows were looked at; after a start
+    all of them.
+    """
 
     through_seq: int = 0
     sources: dict[Source, SourceState] = field(default_factory=dict)
@@ -91,6 +96,7 @@ class Memory:
     references: dict[str, ActiveReference] = field(default_factory=dict)
     alarms: dict[str, dict[FeatureKey, Alarm]] = field(default_factory=dict)
     policies: dict[PolicyKey, PolicyMemory] = field(default_factory=dict)
+    due: set[Source] = field(default_factory=set)
 
     def known_keys(self) -> set[SeriesKey]:
         return {series.key for series in self.series.values()}
@@ -106,6 +112,7 @@ def load(state: State) -> Memory:
         )
         source = Source(row["service_name"], row["environment"])
         memory.sources[source] = SourceState(clock, row["closed_ns"])
+    memory.due = set(memory.sources)
     for row in state.read("read_series").to_pylist():
         key = SeriesKey(
             row["monitor"], row["service_name"], row["environment"], row["model"], row["cohort"]
@@ -115,7 +122,9 @@ def load(state: State) -> Memory:
         memory.references[row["series_id"]] = _reference(state, row)
     for row in state.read("read_alarms").to_pylist():
         feature = FeatureKey(row["feature"], row["version"], row["kind"])
-        alarm = Alarm(alarms.from_json(row["memory"]), tuple(row["detector"] or ()))
+        alarm = Alarm(
+            alarms.from_json(row["memory"]), tuple(row["detector"] or ()), row["last_data_ns"]
+        )
         memory.alarms.setdefault(row["series_id"], {})[feature] = alarm
     for row in state.read("read_policies").to_pylist():
         policy = PolicyKey(row["monitor"], row["service_name"], row["environment"], row["model"])

@@ -61,20 +61,19 @@ class PaneBuilder:
             lateness_max=max(window.lateness_max for window in windows),
         )
 
-    def bring_up_to_date(self, memory: Memory, now_ns: int) -> bool:
-        """Absorb new rows, then build every pane that closed or changed. True if any was built."""
-        built = False
+    def bring_up_to_date(self, memory: Memory, now_ns: int) -> None:
+        """Absorb new rows, then build panes that closed or changed; `memory.due` says whose."""
         while True:
             newest = self._rows.newest_seq(memory.through_seq)
             through = min(newest, memory.through_seq + ABSORBED_ROWS)
             late = self._absorb(memory, through)
             for source in sorted(memory.sources):
                 hours = late.get(source, set())
-                built |= self._build_source(memory, source, hours, through, now_ns)
+                self._build_source(memory, source, hours, through, now_ns)
             if through > memory.through_seq:
                 self._record(memory, through)
             if through >= newest:
-                return built
+                return
 
     def _absorb(self, memory: Memory, through: int) -> dict[Source, set[int]]:
         """Move the clocks over rows up to `through`; the touched hours of each source."""
@@ -100,7 +99,7 @@ class PaneBuilder:
 
     def _build_source(
         self, memory: Memory, source: Source, touched: set[int], through: int, now_ns: int
-    ) -> bool:
+    ) -> None:
         state = memory.sources[source]
         watermark = state.clock.watermark_ns(now_ns, self._lateness)
         closed = state.closed_ns
@@ -118,7 +117,6 @@ class PaneBuilder:
             ranges += self._bounded(source, closed, horizon)
         for first, last in ranges:
             self._build(memory, source, first, last, through)
-        return bool(ranges)
 
     def _bounded(self, source: Source, first_ns: int, last_ns: int) -> list[tuple[int, int]]:
         """The range cut so that no piece holds many more than BUILT_SPANS spans."""
@@ -167,6 +165,7 @@ class PaneBuilder:
                 )  # fmt: skip
         memory.series |= {series.id: series for series in new}
         state.closed_ns = closed
+        memory.due.add(source)
         self._telemetry.pane_rows.inc(spans.num_rows)
         self._telemetry.panes_built.inc(rows.num_rows)
         self._telemetry.pane_build_duration.observe(time.perf_counter() - started)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from retraind.config.settings import Config
@@ -20,12 +20,24 @@ from retraind.metrics.snapshot import (
     StateRow,
     WindowRow,
 )
+from retraind.model import SeriesKey
 from retraind.store.state import State
 
 # When one feature has several alarms (versions, score and fail rate), the gravest is shown.
 GRAVITY = ("ok", "immature", "no_data", "resolving", "pending", "firing")
 
 Row = Mapping[str, Any]
+Watched = Mapping[str, SeriesKey]
+"""Id and key of the series of configured monitors."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Last:
+    """The last closed window of a series that had results."""
+
+    end_ns: int
+    sessions: int
+    rows: dict[FeatureKey, Row]
 
 
 class Publisher:
@@ -33,8 +45,7 @@ class Publisher:
 
     def __init__(self, config: Config) -> None:
         self._bands = {monitor.name: monitor.detector.bands for monitor in config.monitors}
-        self._last: dict[tuple[str, FeatureKey], Row] = {}
-        self._ends: dict[str, tuple[int, int]] = {}
+        self._last: dict[str, _Last] = {}
 
     def load(self, state: State) -> None:
         """Take up the newest results of the state file."""
@@ -47,49 +58,52 @@ class Publisher:
             self._keep(window_row(outcome, 0, 0), outcome.window.end_ns)
 
     def _keep(self, row: Row, end_ns: int) -> None:
-        key = FeatureKey(row["feature"], row["version"], row["kind"])
-        self._last[row["series_id"], key] = row
-        self._ends[row["series_id"]] = (end_ns, int(row["sessions"]))
+        last = self._last.get(row["series_id"])
+        if last is None or last.end_ns != end_ns:
+            last = self._last[row["series_id"]] = _Last(end_ns, int(row["sessions"]), {})
+        last.rows[FeatureKey(row["feature"], row["version"], row["kind"])] = row
 
     def snapshot(self, memory: Memory, state: State) -> Snapshot:
-        """Everything that is known now; only the last window of each series counts."""
+        """Everything that is known now of the configured monitors, by the last window of each."""
         totals = {
             (row["series_id"], row["feature"], row["version"]): (row["results"], row["failures"])
             for row in state.read("eval_totals").to_pylist()
         }
+        watched = {
+            id_: series.key
+            for id_, series in sorted(memory.series.items())
+            if series.key.monitor in self._bands
+        }
         return Snapshot(
-            drift=tuple(self._drift(memory)),
-            rates=tuple(self._rates(memory, totals)),
-            scores=tuple(self._scores(memory)),
+            drift=tuple(self._drift(watched)),
+            rates=tuple(self._rates(watched, totals)),
+            scores=tuple(self._scores(watched)),
             windows=tuple(
-                WindowRow(memory.series[series_id].key, sessions, end_ns)
-                for series_id, (end_ns, sessions) in self._ends.items()
-                if series_id in memory.series
+                WindowRow(series, self._last[id_].sessions, self._last[id_].end_ns)
+                for id_, series in watched.items()
+                if id_ in self._last
             ),
-            states=tuple(_states(memory)),
+            states=tuple(_states(memory, watched)),
             references=tuple(
-                ReferenceRow(
-                    memory.series[series_id].key,
-                    active.reference.kind,
-                    active.created_ns,
-                    active.sessions,
-                )
-                for series_id, active in memory.references.items()
+                ReferenceRow(series, active.reference.kind, active.created_ns, active.sessions)
+                for id_, series in watched.items()
+                if (active := memory.references.get(id_)) is not None
             ),
             episodes=tuple(
                 EpisodeRow(*key, open=int(bool(policy.episode_id)))
-                for key, policy in memory.policies.items()
+                for key, policy in sorted(memory.policies.items())
+                if key.monitor in self._bands
             ),
         )
 
-    def _rows(self, memory: Memory) -> Iterable[tuple[Row, FeatureKey, Any]]:
-        for (series_id, key), row in self._last.items():
-            series = memory.series.get(series_id)
-            if series is not None:
-                yield row, key, series.key
+    def _rows(self, watched: Watched) -> Iterable[tuple[Row, FeatureKey, SeriesKey]]:
+        for id_, series in watched.items():
+            if id_ in self._last:
+                for key, row in sorted(self._last[id_].rows.items()):
+                    yield row, key, series
 
-    def _drift(self, memory: Memory) -> Iterable[DriftRow]:
-        for row, key, series in self._rows(memory):
+    def _drift(self, watched: Watched) -> Iterable[DriftRow]:
+        for row, key, series in self._rows(watched):
             if row.get("psi_corrected") is None or key.version:
                 continue
             yield DriftRow(
@@ -101,22 +115,21 @@ class Publisher:
                     "kl_current_reference": row["kl_current_reference"],
                     "js": row["js_distance"],
                 },
-                threshold=self._bands[series.monitor].retrain
-                if series.monitor in self._bands
-                else math.nan,
+                threshold=self._bands[series.monitor].retrain,
                 p_value=row["p_value"],
             )
 
     def _rates(
-        self, memory: Memory, totals: Mapping[tuple[str, str, str], tuple[int, int]]
+        self, watched: Watched, totals: Mapping[tuple[str, str, str], tuple[int, int]]
     ) -> Iterable[RateRow]:
-        for (series_id, feature, version), (results, failures) in totals.items():
-            series = memory.series.get(series_id)
+        for (id_, feature, version), (results, failures) in sorted(totals.items()):
+            series = watched.get(id_)
             if series is None:
                 continue
-            row = self._last.get((series_id, FeatureKey(feature, version, "rate")), {})
+            rows = self._last[id_].rows if id_ in self._last else {}
+            row = rows.get(FeatureKey(feature, version, "rate"), {})
             yield RateRow(
-                series=series.key,
+                series=series,
                 eval=feature,
                 version=version,
                 results=results,
@@ -126,17 +139,17 @@ class Publisher:
                 upper=row.get("rate_upper"),
             )
 
-    def _scores(self, memory: Memory) -> Iterable[ScoreRow]:
-        for row, key, series in self._rows(memory):
+    def _scores(self, watched: Watched) -> Iterable[ScoreRow]:
+        for row, key, series in self._rows(watched):
             if key.kind == "score" and row.get("mean") is not None:
                 yield ScoreRow(series, key.feature, key.version, row["mean"])
 
 
-def _states(memory: Memory) -> Iterable[StateRow]:
-    for series_id, alarms in memory.alarms.items():
+def _states(memory: Memory, watched: Watched) -> Iterable[StateRow]:
+    for id_, series in watched.items():
         gravest: dict[str, str] = {}
-        for key, alarm in alarms.items():
+        for key, alarm in sorted(memory.alarms.get(id_, {}).items()):
             known = gravest.get(key.feature, GRAVITY[0])
             gravest[key.feature] = max(known, alarm.memory.state, key=GRAVITY.index)
         for feature, state in gravest.items():
-            yield StateRow(memory.series[series_id].key, feature, state)
+            yield StateRow(series, feature, state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -56,10 +57,11 @@ def write_reference(
     }
     tx.append("references", pa.Table.from_pylist([row]))
     tx.append("reference_counts", _count_rows(reference, series))
-    memory.references[series.id] = ActiveReference(reference, source, now_ns, sessions)
-    # A detector's evidence is against one baseline; with another it starts anew.
+    created_ns = now_ns // 1000 * 1000  # as the table holds it
+    memory.references[series.id] = ActiveReference(reference, source, created_ns, sessions)
+    tx.run("reset_detectors", series_id=series.id)
     for key, alarm in memory.alarms.get(series.id, {}).items():
-        memory.alarms[series.id][key] = type(alarm)(alarm.memory)
+        memory.alarms[series.id][key] = replace(alarm, detector=())
 
 
 def _count_rows(reference: Reference, series: Series) -> pa.Table:

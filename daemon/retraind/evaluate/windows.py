@@ -9,7 +9,7 @@ from itertools import groupby
 import pyarrow as pa
 
 from retraind.config.settings import Config, Monitor
-from retraind.evaluate.decisions import Decider
+from retraind.evaluate.decisions import Decided, Decider, Pinned
 from retraind.evaluate.findings import (
     FeatureKey,
     Outcome,
@@ -42,6 +42,15 @@ class Due:
 
     series: Series
     window: ClosedWindow
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What one transaction did; told to others only once it is durable."""
+
+    outcomes: list[Outcome]
+    decided: list[Decided]
+    pinned: list[Pinned]
 
 
 class WindowEvaluator:
@@ -78,8 +87,10 @@ class WindowEvaluator:
         for _, group in groupby(due, key=lambda item: item.window.end_ns):
             together = list(group)
             with self._state.transaction() as tx:
-                outcomes += self._evaluate(tx, memory, together, now_ns)
+                step = self._evaluate(tx, memory, together, now_ns)
+            outcomes += step.outcomes
             self._telemetry.evaluations.inc(len(together))
+            self._decider.announce(step.decided, step.pinned)
         return outcomes
 
     def _due(self, memory: Memory, source: Source, closed_ns: int) -> list[Due]:
@@ -102,10 +113,9 @@ class WindowEvaluator:
             due += [Due(series, window) for window in windows]
         return sorted(due, key=lambda item: (item.window.end_ns, item.series.id))
 
-    def _evaluate(
-        self, tx: Transaction, memory: Memory, due: list[Due], now_ns: int
-    ) -> list[Outcome]:
+    def _evaluate(self, tx: Transaction, memory: Memory, due: list[Due], now_ns: int) -> _Step:
         counts = self._counts(tx, due)
+        rates = sum(key.kind == "rate" for each in memory.alarms.values() for key in each)
         outcomes: list[Outcome] = []
         for name, group in groupby(
             sorted(due, key=lambda item: item.series.key), key=lambda item: item.series.key.monitor
@@ -114,12 +124,12 @@ class WindowEvaluator:
             family: list[Outcome] = []
             for item in group:
                 window = self._with_reference(memory, monitor, item, counts)
-                family += self._examine(memory, window, sensitivity)
+                family += self._examine(memory, window, sensitivity, rates)
             decide_family(family, sensitivity.detector)
             outcomes += family
         self._step_alarms(memory, outcomes)
-        for item in due:
-            self._move_on(tx, memory, item, now_ns)
+        self._forget_alarms(memory, due)
+        pinned = [new for item in due if (new := self._move_on(tx, memory, item, now_ns))]
         series = [item.series.id for item in due]
         tx.run("move_windows", series=series, start=due[0].window.end_ns)
         self._write_alarms(tx, memory, series)
@@ -127,8 +137,8 @@ class WindowEvaluator:
         if rows:
             tx.append("windows", rows_table(rows))
         policies = {item.series.policy for item in due}
-        self._decider.decide(tx, memory, policies, due[0].window.end_ns, now_ns)
-        return outcomes
+        decided = self._decider.decide(tx, memory, policies, due[0].window.end_ns, now_ns)
+        return _Step(outcomes, decided, pinned)
 
     def _counts(self, tx: Transaction, due: list[Due]) -> Mapping[str, dict[FeatureKey, Counts]]:
         """The summed panes of each window by series."""
@@ -160,7 +170,8 @@ class WindowEvaluator:
         due: Due,
         counts: Mapping[str, dict[FeatureKey, Counts]],
     ) -> SeriesWindow:
-        window, own = due.window, counts[due.series.id]
+        window = due.window
+        own = _with_silent(counts[due.series.id], memory.alarms.get(due.series.id, {}))
         active = memory.references.get(due.series.id)
         reference: dict[FeatureKey, Counts] = {}
         if active is not None:
@@ -185,11 +196,10 @@ class WindowEvaluator:
         )
 
     def _examine(
-        self, memory: Memory, window: SeriesWindow, sensitivity: Sensitivity
+        self, memory: Memory, window: SeriesWindow, sensitivity: Sensitivity, rates: int
     ) -> list[Outcome]:
         known = memory.alarms.get(window.series_id, {})
         detectors = {key: alarm.detector for key, alarm in known.items()}
-        rates = sum(key.kind == "rate" for each in memory.alarms.values() for key in each)
         threshold = log_threshold(
             sensitivity.detector.false_pages_per_year,
             series=max(1, rates),
@@ -206,7 +216,23 @@ class WindowEvaluator:
             before = known.get(outcome.key, Alarm(alarms.AlarmMemory()))
             finding = finding_of(outcome, sensitivity)
             after = alarms.step(before.memory, finding, sensitivity.detector)
-            known[outcome.key] = Alarm(after, outcome.detector)
+            seen_ns = outcome.window.end_ns if outcome.counts.n else before.seen_ns
+            known[outcome.key] = Alarm(after, outcome.detector, seen_ns)
+
+    def _forget_alarms(self, memory: Memory, due: list[Due]) -> None:
+        """A feature or version without data for longer than the longest window is over.
+
+        Otherwise the alarm of a version that was replaced would fire, and hold its episode open,
+        forever.
+        """
+        for item in due:
+            longest = int(self._monitors[item.series.key.monitor].window.max_length * 1e9)
+            known = memory.alarms.get(item.series.id, {})
+            memory.alarms[item.series.id] = {
+                key: alarm
+                for key, alarm in known.items()
+                if item.window.end_ns - alarm.seen_ns <= longest
+            }
 
     def _write_alarms(self, tx: Transaction, memory: Memory, series: list[str]) -> None:
         tx.run("delete_alarms", series=series)
@@ -218,6 +244,7 @@ class WindowEvaluator:
                 "since": timestamp(alarm.memory.since_ns),
                 "memory": alarms.to_json(alarm.memory),
                 "detector": list(alarm.detector),
+                "last_data": timestamp(alarm.seen_ns),
             }
             for series_id in series
             for key, alarm in memory.alarms.get(series_id, {}).items()
@@ -225,20 +252,30 @@ class WindowEvaluator:
         if rows:
             tx.append("alarms", rows_table(rows))
 
-    def _move_on(self, tx: Transaction, memory: Memory, due: Due, now_ns: int) -> None:
+    def _move_on(self, tx: Transaction, memory: Memory, due: Due, now_ns: int) -> Pinned | None:
         """The next window begins; a series without reference pins its first one when mature."""
         end_ns = due.window.end_ns
         series = replace(due.series, window_ns=end_ns)
         memory.series[series.id] = series
         if series.id in memory.references:
-            return
+            return None
         settings = self._monitors[series.key.monitor].reference
         if not mature(series.first_ns, end_ns, settings.min_sessions, settings):
-            return
+            return None
         reference, sessions = reference_of_panes(tx, series, series.first_ns, end_ns)
-        if mature(series.first_ns, end_ns, sessions, settings):
-            write_reference(
-                tx, memory, series, reference, source="auto", sessions=sessions,
-                first_ns=series.first_ns, last_ns=end_ns, now_ns=now_ns,
-            )  # fmt: skip
-            self._decider.announce_reference(series.key, reference.id, sessions)
+        if not mature(series.first_ns, end_ns, sessions, settings):
+            return None
+        write_reference(
+            tx, memory, series, reference, source="auto", sessions=sessions,
+            first_ns=series.first_ns, last_ns=end_ns, now_ns=now_ns,
+        )  # fmt: skip
+        return Pinned(series.key, reference.id, sessions)
+
+
+def _with_silent(
+    counts: Mapping[FeatureKey, Counts], known: Iterable[FeatureKey]
+) -> Mapping[FeatureKey, Counts]:
+    """Add watched features that the window lacks in every version: they have no data."""
+    present = {(key.feature, key.kind) for key in counts}
+    silent = [key for key in known if (key.feature, key.kind) not in present]
+    return {**counts, **{key: Counts(key.kind, (), ()) for key in silent}}

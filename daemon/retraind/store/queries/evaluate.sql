@@ -145,12 +145,16 @@ delete from state.reference_counts where reference_id = $id and series_id = $ser
 
 -- name: read_alarms
 -- State machines of all watched features.
-select series_id, feature, version, kind, state, epoch_ns(since) as since_ns, memory, detector
+select series_id, feature, version, kind, memory, detector, epoch_ns(last_data) as last_data_ns
 from state.alarms
 
 -- name: delete_alarms
 -- Before the alarms of these series are written again.
 delete from state.alarms where series_id in (select unnest($series))
+
+-- name: reset_detectors
+-- A detector's evidence is against one baseline: with another reference it starts anew.
+update state.alarms set detector = [] where series_id = $series_id
 
 -- name: read_policies
 -- Memory of all policies.
@@ -173,10 +177,11 @@ set children = to_json(list_concat(from_json(children, '["VARCHAR"]'), from_json
 where id = $id
 
 -- name: last_windows
--- The newest result of every feature, for metrics after a restart.
-select *, epoch_ns(window_end) as end_ns from state.windows
-qualify row_number() over (
-  partition by series_id, feature, version, kind order by window_end desc) = 1
+-- The results of the last window of each series, for metrics after a restart.
+select w.*, epoch_ns(w.window_end) as end_ns
+from state.windows w
+join (select series_id, max(window_end) as window_end from state.windows group by all)
+  using (series_id, window_end)
 
 -- name: list_triggers
 -- Triggers with their events, newest first.
@@ -214,9 +219,10 @@ order by all
 limit $limit
 
 -- name: summarise_reference
--- Sessions that a reference has of each feature.
+-- Sessions that a reference has of each feature; several series may have one of equal contents.
 select feature, version, kind, sum(list_sum(counts))::bigint as sessions, sum(missing)::bigint as missing
 from state.reference_counts
 where reference_id = $id
+  and series_id = (select min(series_id) from state.reference_counts where reference_id = $id)
 group by all
 order by all

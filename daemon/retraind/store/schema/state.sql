@@ -246,7 +246,8 @@ CREATE TABLE alarms (
   state      VARCHAR NOT NULL,
   since      TIMESTAMP NOT NULL,
   memory     VARCHAR NOT NULL,
-  detector   DOUBLE[]
+  detector   DOUBLE[],
+  last_data  TIMESTAMP NOT NULL
 );
 COMMENT ON TABLE alarms IS 'State machine of each watched feature. memory is JSON (the last windows and evidence), detector the logarithms of the e-detector.';
 COMMENT ON COLUMN alarms.series_id IS 'Series, see series.id.';
@@ -256,7 +257,8 @@ COMMENT ON COLUMN alarms.kind IS 'number, category, score or rate.';
 COMMENT ON COLUMN alarms.state IS 'State of the alarm.';
 COMMENT ON COLUMN alarms.since IS 'Event time (UTC) at which it entered the state.';
 COMMENT ON COLUMN alarms.memory IS 'JSON, read by the daemon only.';
-COMMENT ON COLUMN alarms.detector IS 'Numbers of the detector, as JSON.';
+COMMENT ON COLUMN alarms.detector IS 'Logarithms of the e-detector, for fail rates.';
+COMMENT ON COLUMN alarms.last_data IS 'End (UTC) of the last window with data of it; without any for longer than window.max_length it is forgotten.';
 
 CREATE TABLE policies (
   monitor      VARCHAR NOT NULL,
