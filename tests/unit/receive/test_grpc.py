@@ -178,6 +178,7 @@ def test_a_bomb_is_stopped(receiver: Receiver) -> None:
         b"\x1f\x8bgarbage that claims to be gzip",
         gzip.compress(span_request())[:-5],
     ],
+    ids=["truncated", "garbage", "not gzip", "cut gzip"],
 )
 def test_malformed_is_permanent(receiver: Receiver, body: bytes) -> None:
     """G8: truncated, garbage, broken gzip: INVALID_ARGUMENT with BadRequest, no RetryInfo."""

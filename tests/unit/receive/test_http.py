@@ -210,6 +210,7 @@ def test_a_bomb_is_stopped(receiver: Receiver) -> None:
         (gzip.compress(b"x") + b"tail", "gzip"),
         (gzip.compress(b"") * 65, "gzip"),
     ],
+    ids=["not gzip", "plain", "empty", "cut off", "trailing bytes", "many members"],
 )
 def test_broken_gzip(receiver: Receiver, media_type: str, body: bytes, encoding: str) -> None:
     """H4, H3: 400 with BadRequest in the request's encoding."""
