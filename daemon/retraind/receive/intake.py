@@ -12,21 +12,17 @@ import hashlib
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import numpy as np
-import pyarrow as pa
 import structlog
-from prometheus_client import Counter
 
 from retraind.clock import Clock
-from retraind.decode import decode_logs, decode_traces, logs_from_json, traces_from_json
-from retraind.errors import InvalidPayload, StoreError, StoreUnavailable
+from retraind.errors import InvalidPayload, RetraindError, StoreError, StoreUnavailable
 from retraind.model import ExportResult, Signal, WriteBatch
-from retraind.normalise import normalise_logs, normalise_traces
+from retraind.receive import batches
 from retraind.receive.protocol import Encoding, Transport
 from retraind.telemetry import Telemetry
 
@@ -36,8 +32,8 @@ log = structlog.get_logger(__name__)
 # for the event loop to answer in between.
 GROUP_REQUESTS = 16
 GROUP_BYTES = 12 * 2**20
-QUARANTINED_PAYLOAD_BYTES = 64 * 2**10
-MESSAGE_BYTES = 1024
+
+Outcome = ExportResult | BaseException
 
 
 class Ledger(Protocol):
@@ -62,6 +58,8 @@ class _Request:
     answer: asyncio.Future[ExportResult]
     digest: bytes = b""
     waiting: list[_Request] = field(default_factory=list)  # retries of this very request
+    rejections: Mapping[str, int] = field(default_factory=dict)  # items by reason
+    dropped: int = 0
 
 
 class Intake:
@@ -105,18 +103,15 @@ class Intake:
         cannot commit now, StoreFatal when the daemon has to restart.
         """
         started = time.perf_counter()
-        request = _Request(
-            signal, body, encoding, transport, self._clock.now_ns(), self._loop.create_future()
-        )
-        with self._ready:
-            if self._closed:
-                raise StoreUnavailable("the daemon is shutting down")
-            self._queue.append(request)
-            self._ready.notify()
-        # A caller that goes away must not cancel a commit that others share.
-        result = await asyncio.shield(request.answer)
+        answer = self._enqueue(signal, body, encoding, transport)
+        # An error's traceback keeps this frame: let go of what would keep the body with it.
+        del body
+        try:
+            # A caller that goes away must not cancel a commit that others share.
+            result = await asyncio.shield(answer)
+        finally:
+            del answer
         self._telemetry.ack_latency.labels(signal).observe(time.perf_counter() - started)
-        self._count(request, result)
         return result
 
     async def close(self) -> None:
@@ -126,21 +121,30 @@ class Intake:
             self._ready.notify()
         await asyncio.to_thread(self._thread.join)
 
-    def _count(self, request: _Request, result: ExportResult) -> None:
-        if result.duplicate:
-            self._telemetry.duplicate_requests.inc()
-            if request.signal == "traces":
-                self._telemetry.duplicate_spans.inc(result.accepted)
-        elif request.signal == "traces":
-            self._telemetry.accepted_spans.labels(request.transport).inc(result.accepted)
-        else:
-            self._telemetry.accepted_log_records.inc(result.accepted)
+    def _enqueue(
+        self, signal: Signal, body: bytes, encoding: Encoding, transport: Transport
+    ) -> asyncio.Future[ExportResult]:
+        answer: asyncio.Future[ExportResult] = self._loop.create_future()
+        with self._ready:
+            if self._closed:
+                raise StoreUnavailable("the daemon is shutting down")
+            self._queue.append(
+                _Request(signal, body, encoding, transport, self._clock.now_ns(), answer)
+            )
+            self._ready.notify()
+        return answer
 
     # The decode thread.
 
     def _decode_forever(self) -> None:
         while group := self._take_group():
-            self._process(group)
+            try:
+                self._process(group)
+            except Exception:  # a bug must not end the thread, nor leave a request without answer
+                log.exception("requests could not be handed to the store")
+                error = StoreUnavailable("the request could not be handed to the store")
+                self._settle([(request, error) for request in group])
+            del group  # the last bodies are not kept while nothing comes
 
     def _take_group(self) -> list[_Request]:
         """The next requests of one signal, in order of arrival; empty when closed and drained."""
@@ -160,15 +164,16 @@ class Intake:
             return group
 
     def _process(self, group: list[_Request]) -> None:
-        fresh = [request for request in group if self._is_first(request)]
         payloads: list[bytes] = []
         decodable: list[_Request] = []
-        for request in fresh:
+        for request in group:
+            if not self._is_first(request):
+                continue
             try:
-                payloads.append(_wire_bytes(request))
+                payloads.append(batches.to_wire(request.signal, request.encoding, request.body))
                 decodable.append(request)
-            except InvalidPayload as error:
-                self._reject(request, error)
+            except Exception as error:
+                self._refuse(request, error)
         if decodable:
             self._submit_or_split(decodable, payloads)
 
@@ -179,16 +184,12 @@ class Intake:
         """
         try:
             self._submit(requests, payloads)
-        except StoreError as error:
-            self._settle([(request, error) for request in requests])
         except Exception as error:
-            if len(requests) > 1:
-                for request, payload in zip(requests, payloads, strict=True):
-                    self._submit_or_split([request], [payload])
+            if len(requests) == 1:
+                self._refuse(requests[0], error)
                 return
-            if not isinstance(error, InvalidPayload):
-                log.exception("request could not be decoded", digest=requests[0].digest.hex())
-            self._reject(requests[0], InvalidPayload(_reason(error)))
+            for request, payload in zip(requests, payloads, strict=True):
+                self._submit_or_split([request], [payload])
 
     def _is_first(self, request: _Request) -> bool:
         """False when these bytes are committed already or are being committed now."""
@@ -207,62 +208,31 @@ class Intake:
         return False
 
     def _submit(self, requests: list[_Request], payloads: list[bytes]) -> None:
-        decode = self._decode_traces if requests[0].signal == "traces" else self._decode_logs
-        batch = decode(requests, payloads)
-        batch.size_bytes = sum(map(len, payloads))
-        future = self._writer.submit(batch)
+        decoded = batches.decode(
+            requests[0].signal,
+            payloads,
+            [request.digest for request in requests],
+            received_at_ns=requests[0].received_at_ns,
+            attribute_limit=self._attribute_limit,
+        )
+        for i, request in enumerate(requests):
+            request.rejections, request.dropped = decoded.rejections[i], decoded.dropped[i]
+        self._telemetry.repaired_strings.inc(decoded.repaired_strings)
+        self._telemetry.duplicate_attributes.inc(decoded.duplicate_attributes)
+        future = self._writer.submit(decoded.batch)
         future.add_done_callback(lambda done: self._committed(requests, done))
 
-    def _decode_traces(self, requests: list[_Request], payloads: list[bytes]) -> WriteBatch:
-        rows = normalise_traces(decode_traces(payloads), attribute_limit=self._attribute_limit)
-        n = len(requests)
-        self._telemetry.repaired_strings.inc(rows.repaired_strings)
-        self._telemetry.duplicate_attributes.inc(rows.duplicate_attributes)
-        accepted = np.bincount(rows.span_request, minlength=n)
-        rejected = np.bincount(rows.rejected_request, minlength=n)
-        messages = _rejection_messages(
-            rows.rejected, rows.rejected_request, n, "spans", self._telemetry.rejected_spans
-        )
-        return WriteBatch(
-            signal="traces",
-            received_at_ns=requests[0].received_at_ns,
-            digests=[request.digest for request in requests],
-            results=[
-                ExportResult(int(a), int(r), m)
-                for a, r, m in zip(accepted, rejected, messages, strict=True)
-            ],
-            spans=rows.spans,
-            span_request=rows.span_request,
-            evaluations=rows.evaluations,
-            evaluation_request=rows.evaluation_request,
-            quarantine=_quarantine("traces", rows.rejected),
-            quarantine_request=rows.rejected_request,
-        )
-
-    def _decode_logs(self, requests: list[_Request], payloads: list[bytes]) -> WriteBatch:
-        rows = normalise_logs(decode_logs(payloads))
-        n = len(requests)
-        accepted = np.bincount(rows.log_request, minlength=n)
-        rejected = np.bincount(rows.rejected_request, minlength=n)
-        messages = _rejection_messages(
-            rows.rejected, rows.rejected_request, n, "log records",
-            self._telemetry.rejected_log_records,
-        )  # fmt: skip
-        self._telemetry.dropped_log_records.inc(int(rows.dropped.sum()))
-        self._telemetry.repaired_strings.inc(rows.repaired_strings)
-        self._telemetry.duplicate_attributes.inc(rows.duplicate_attributes)
-        return WriteBatch(
-            signal="logs",
-            received_at_ns=requests[0].received_at_ns,
-            digests=[request.digest for request in requests],
-            results=[
-                ExportResult(int(a), int(r), m)
-                for a, r, m in zip(accepted, rejected, messages, strict=True)
-            ],
-            logs=rows.logs,
-            log_request=rows.log_request,
-            quarantine=_quarantine("logs", rows.rejected),
-            quarantine_request=rows.rejected_request,
+    def _refuse(self, request: _Request, error: Exception) -> None:
+        """Answer a request that could not be decoded; keep its first bytes for the operator."""
+        if isinstance(error, StoreError | MemoryError):
+            self._settle([(request, StoreUnavailable(_reason(error)))])
+            return
+        if not isinstance(error, InvalidPayload):
+            log.error("request could not be decoded", digest=request.digest.hex(), exc_info=error)
+        why = _reason(error)
+        self._settle([(request, InvalidPayload(why))])
+        self._writer.submit(
+            batches.undecodable(request.signal, request.body, request.received_at_ns, why)
         )
 
     # Answers, from the decode thread or the commit thread.
@@ -271,22 +241,28 @@ class Intake:
         self, requests: list[_Request], done: Future[list[ExportResult | Exception]]
     ) -> None:
         error = done.exception()
-        outcomes: Sequence[ExportResult | BaseException] = (
+        outcomes: Sequence[Outcome] = (
             [error] * len(requests) if error is not None else done.result()
         )
         self._settle(list(zip(requests, outcomes, strict=True)))
 
-    def _settle(self, pairs: list[tuple[_Request, ExportResult | BaseException]]) -> None:
-        answers: list[tuple[_Request, ExportResult | BaseException]] = []
+    def _settle(self, pairs: Sequence[tuple[_Request, Outcome]]) -> None:
+        """Answer requests and the retries that wait on them; they are no longer in flight."""
+        answers: list[tuple[_Request, Outcome]] = []
         for request, outcome in pairs:
             with self._in_flight_lock:
-                self._in_flight.pop(request.digest, None)
+                if self._in_flight.get(request.digest) is request:
+                    del self._in_flight[request.digest]
             answers.append((request, outcome))
             retried = _as_duplicate(outcome) if isinstance(outcome, ExportResult) else outcome
             answers.extend((retry, retried) for retry in request.waiting)
         self._answer(answers)
 
-    def _answer(self, answers: Sequence[tuple[_Request, ExportResult | BaseException]]) -> None:
+    def _answer(self, answers: Sequence[tuple[_Request, Outcome]]) -> None:
+        for request, outcome in answers:
+            if isinstance(outcome, ExportResult):
+                self._count(request, outcome)
+
         def deliver() -> None:
             for request, outcome in answers:
                 if request.answer.done():
@@ -294,76 +270,40 @@ class Intake:
                 if isinstance(outcome, ExportResult):
                     request.answer.set_result(outcome)
                 else:
-                    request.answer.set_exception(outcome)
+                    request.answer.set_exception(_own(outcome))
                     request.answer.exception()  # the caller may have gone away
 
         self._loop.call_soon_threadsafe(deliver)
 
-    def _reject(self, request: _Request, error: InvalidPayload) -> None:
-        """Answer an undecodable request, and keep its first bytes for the operator."""
-        self._settle([(request, error)])
-        self._writer.submit(
-            WriteBatch(
-                signal=request.signal,
-                received_at_ns=request.received_at_ns,
-                digests=[],
-                results=[],
-                quarantine=pa.table(
-                    {
-                        "signal": [request.signal],
-                        "reason": ["undecodable"],
-                        "detail": [str(error)[:MESSAGE_BYTES]],
-                        "item": pa.array([None], pa.string()),
-                        "payload": pa.array(
-                            [request.body[:QUARANTINED_PAYLOAD_BYTES]], pa.binary()
-                        ),
-                    }
-                ),
-                quarantine_request=np.zeros(1, np.int32),
-            )
-        )
-
-
-def _wire_bytes(request: _Request) -> bytes:
-    if request.encoding == "protobuf":
-        return request.body
-    convert = traces_from_json if request.signal == "traces" else logs_from_json
-    return convert(request.body)
+    def _count(self, request: _Request, result: ExportResult) -> None:
+        """Count what is durable, whether or not the client has stayed for its answer."""
+        telemetry, traces = self._telemetry, request.signal == "traces"
+        if result.duplicate:
+            telemetry.duplicate_requests.inc()
+            if traces:
+                telemetry.duplicate_spans.inc(result.accepted)
+            return
+        if traces:
+            telemetry.accepted_spans.labels(request.transport).inc(result.accepted)
+        else:
+            telemetry.accepted_log_records.inc(result.accepted)
+            telemetry.dropped_log_records.inc(request.dropped)
+        rejected = telemetry.rejected_spans if traces else telemetry.rejected_log_records
+        for reason, n in request.rejections.items():
+            rejected.labels(reason).inc(n)
 
 
 def _reason(error: Exception) -> str:
     """What the client may read: our own words, never the text of an unexpected exception."""
-    return str(error) if isinstance(error, InvalidPayload) else "the request could not be decoded"
+    return str(error) if isinstance(error, RetraindError) else "the request could not be decoded"
 
 
-def _rejection_messages(
-    rejected: pa.Table, request_index: np.ndarray, n: int, items: str, counter: Counter
-) -> list[str]:
-    """For each request, one line that names how many items were rejected and why."""
-    reasons: list[dict[str, int]] = [{} for _ in range(n)]
-    for index, reason in zip(request_index, rejected.column("reason").to_pylist(), strict=True):
-        reasons[index][reason] = reasons[index].get(reason, 0) + 1
-        counter.labels(reason).inc()
-    return [
-        "; ".join(f"{count} {items} rejected: {reason}" for reason, count in sorted(by.items()))
-        for by in reasons
-    ]
+def _own(error: BaseException) -> Exception:
+    """An exception for one caller alone: without a traceback, whose frames hold the bodies."""
+    if isinstance(error, InvalidPayload | StoreError):
+        return type(error)(str(error))
+    return StoreUnavailable("the request could not be committed")
 
 
 def _as_duplicate(result: ExportResult) -> ExportResult:
     return ExportResult(result.accepted, result.rejected, result.message, duplicate=True)
-
-
-def _quarantine(signal: Signal, rejected: pa.Table) -> pa.Table | None:
-    if rejected.num_rows == 0:
-        return None
-    n = rejected.num_rows
-    return pa.table(
-        {
-            "signal": pa.array([signal] * n, pa.string()),
-            "reason": rejected.column("reason"),
-            "detail": rejected.column("detail"),
-            "item": rejected.column("item"),
-            "payload": pa.nulls(n, pa.binary()),
-        }
-    )

@@ -149,7 +149,8 @@ class Writer:
     def _refuse(self, group: list[_Pending], error: StoreError) -> None:
         """Nothing that is still unresolved was stored: every client is told so."""
         for pending in group:
-            pending.future.set_exception(error)
+            # A copy: the error's traceback holds this group, and so all of its rows.
+            pending.future.set_exception(type(error)(str(error)))
         if isinstance(error, StoreFatal):
             self.fail(error)
 
