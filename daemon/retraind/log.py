@@ -25,9 +25,15 @@ def configure(stream: TextIO | None = None, level: str = "info") -> None:
         structlog.stdlib.ProcessorFormatter.remove_processors_meta
     ]
     if terminal:
-        final.append(structlog.dev.ConsoleRenderer(timestamp_key="time"))
+        plain = structlog.dev.plain_traceback
+        final.append(structlog.dev.ConsoleRenderer(timestamp_key="time", exception_formatter=plain))
     else:
-        final += [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        # Local variables hold users' content: they never go into a log.
+        tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        final += [
+            structlog.processors.ExceptionRenderer(tracebacks),
+            structlog.processors.JSONRenderer(),
+        ]
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

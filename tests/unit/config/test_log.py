@@ -38,11 +38,26 @@ def test_not_a_terminal_gets_one_json_object_a_line() -> None:
     except ValueError:
         structlog.get_logger().exception("tick failed")
     logging.getLogger("uvicorn.error").warning("from %s", "elsewhere")
-    first, second, third = [json.loads(line) for line in out.getvalue().splitlines()]
-    assert (first["event"], first["segment"], first["level"]) == ("segment sealed", 7, "info")
-    assert first["time"].endswith("Z")
-    assert second["exception"][0]["exc_type"] == "ValueError"
-    assert third["event"] == "from elsewhere"
+    lines = {line["event"]: line for line in map(json.loads, out.getvalue().splitlines())}
+    sealed = lines["segment sealed"]
+    assert (sealed["segment"], sealed["level"]) == (7, "info")
+    assert sealed["time"].endswith("Z")
+    assert lines["tick failed"]["exception"][0]["exc_type"] == "ValueError"
+    assert "from elsewhere" in lines
+    assert "not shown" not in lines
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_local_variables_never_reach_a_log(terminal: bool) -> None:
+    out = Terminal() if terminal else io.StringIO()
+    log.configure(out)
+    content = "what the user " + "wrote"
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        structlog.get_logger().exception("tick failed", length=len(content))
+    assert "broken" in out.getvalue()
+    assert content not in out.getvalue()
 
 
 def test_a_terminal_gets_text() -> None:
