@@ -81,16 +81,16 @@ def send_all(daemon: Daemon) -> None:
     for hour in range(HOURS):
         start_ns, changed = BEGIN_NS + hour * HOUR_NS, hour >= CHANGE
         tokens = 2.0 if changed else 1.0
-        daemon.export(an_hour(start_ns, service="noticed", tokens=tokens))
-        daemon.export(an_hour(start_ns, service="unnoticed"))
-        daemon.export(an_hour(start_ns, service="drift", tokens=tokens))
-        daemon.export(an_hour(start_ns, service="always"))
+        daemon.export(an_hour(start_ns, hour, service="noticed", tokens=tokens))
+        daemon.export(an_hour(start_ns, hour, service="unnoticed"))
+        daemon.export(an_hour(start_ns, hour, service="drift", tokens=tokens))
+        daemon.export(an_hour(start_ns, hour, service="always"))
     for hour in range(HOURS - SHOP_HOURS, HOURS):
         start_ns = BEGIN_NS + hour * HOUR_NS
-        daemon.export(an_hour(start_ns, service="limit", fail_rate=0.5))
-        daemon.export(an_hour(start_ns, service="threshold"))
-        daemon.export(with_intents(start_ns))
-        daemon.export(tiers(start_ns))
+        daemon.export(an_hour(start_ns, hour, service="limit", fail_rate=0.5))
+        daemon.export(an_hour(start_ns, hour, service="threshold"))
+        daemon.export(with_intents(start_ns, hour))
+        daemon.export(tiers(start_ns, hour))
     services = [monitor["name"] for monitor in MONITORS]
     end_ns = BEGIN_NS + HOURS * HOUR_NS
     for service in services:
@@ -101,9 +101,9 @@ def send_all(daemon: Daemon) -> None:
     wait_closed(daemon, end_ns, services)
 
 
-def with_intents(start_ns: int) -> Any:
+def with_intents(start_ns: int, seed: int) -> Any:
     """Calls about orders, refunds and the rest: half, a third, a sixth."""
-    hour = an_hour(start_ns, service="filed")
+    hour = an_hour(start_ns, seed, service="filed")
     for number, span in enumerate(hour.resource_spans[0].scope_spans[0].spans):
         pair = span.attributes.add(key="app.intent")
         pair.value.string_value = ["order", "order", "order", "refund", "refund", "other"][
@@ -112,11 +112,12 @@ def with_intents(start_ns: int) -> Any:
     return hour
 
 
-def tiers(start_ns: int) -> Any:
+def tiers(start_ns: int, seed: int) -> Any:
     """Five cohorts of 60 calls in production, and one in staging: an environment of its own."""
     production = [
         an_hour(
             start_ns,
+            seed,
             service="tiers",
             attributes={"user.tier": f"tier-{tier}", "gen_ai.conversation.id": None},
         )
@@ -126,7 +127,7 @@ def tiers(start_ns: int) -> Any:
         for span in part.resource_spans[0].scope_spans[0].spans:
             span.trace_id = bytes([number]) + span.trace_id[1:]
     staging = an_hour(
-        start_ns, service="tiers", environment="staging", attributes={"user.tier": "tier-0"}
+        start_ns, seed, service="tiers", environment="staging", attributes={"user.tier": "tier-0"}
     )
     merged = in_order(*production)
     merged.MergeFrom(staging)
@@ -230,7 +231,7 @@ def test_a_training_distribution_becomes_the_reference(
         "where monitor = 'filed'",
     )
     for hour in range(2):
-        daemon.export(with_intents(newest["at"] + hour * HOUR_NS))
+        daemon.export(with_intents(newest["at"] + hour * HOUR_NS, len(suffix) * 100 + hour))
     end_ns = newest["at"] + 2 * HOUR_NS
     last = [a_span(hour, start_ns=end_ns + HOUR_NS // 10, attributes={"app.intent": "order"})]
     daemon.export(a_request(last, service="filed"))

@@ -60,9 +60,9 @@ def send_hours(daemon: Daemon, first: int, last: int) -> None:
         drifted = QUIET_HOURS <= hour < QUIET_HOURS + DRIFTED_HOURS
         start_ns = BEGIN_NS + hour * HOUR_NS
         changing = an_hour(
-            start_ns, fail_rate=0.6 if drifted else 0.05, tokens=2.0 if drifted else 1.0
+            start_ns, hour, fail_rate=0.6 if drifted else 0.05, tokens=2.0 if drifted else 1.0
         )
-        daemon.export(in_order(changing, an_hour(start_ns, model="gpt-4o-mini")))
+        daemon.export(in_order(changing, an_hour(start_ns, hour, model="gpt-4o-mini")))
 
 
 def close_hours(daemon: Daemon, hours: int) -> None:
