@@ -156,7 +156,7 @@ class WindowEvaluator:
             )
         ]
         merged = merge_rows(
-            rows.filter(pa.array(inside)), ("series_id", "feature", "version", "kind")
+            rows.filter(pa.array(inside, pa.bool_())), ("series_id", "feature", "version", "kind")
         )
         counts: dict[str, dict[FeatureKey, Counts]] = {item.series.id: {} for item in due}
         for (series_id, feature, version, kind), item in merged.items():
