@@ -28,6 +28,8 @@ ABSORBED_ROWS = 1_000_000
 BUILT_SPANS = 1_000_000
 FROZEN_AFTER_NS = 24 * HOUR_NS
 CONTEXT_NS = 2 * HOUR_NS
+OLDEST_NS = 366 * 24 * HOUR_NS
+"""How far before a new source's newest event its panes begin."""
 
 PANE_COLUMNS = (
     "feature", "version", "kind", "sessions", "missing", "buckets", "categories", "counts", "total",
@@ -69,7 +71,7 @@ class PaneBuilder:
             late = self._absorb(memory, through)
             for source in sorted(memory.sources):
                 hours = late.get(source, set())
-                self._build_source(memory, source, hours, through, now_ns)
+                self._build_source(memory, source, hours, through, newest, now_ns)
             if through > memory.through_seq:
                 self._record(memory, through)
             if through >= newest:
@@ -89,16 +91,27 @@ class PaneBuilder:
             if known is not None:
                 batch = summarise(event_ns, received_ns, known.clock.max_event_ns)
                 known.clock = known.clock.update(batch)
+            elif len(memory.sources) >= self._limits.series:
+                self._telemetry.series_limited.labels("series").inc()
+                continue
             else:
                 clock = first_clock(summarise(event_ns, received_ns))
                 if clock is None:
                     continue
-                memory.sources[source] = SourceState(clock, int(hours[0]))
+                # A clock that once stood at 1970 must not open decades of windows.
+                first_ns = (clock.max_event_ns - OLDEST_NS) // HOUR_NS * HOUR_NS
+                memory.sources[source] = SourceState(clock, max(int(hours[0]), first_ns))
             touched[source] = set(hours.tolist())
         return touched
 
     def _build_source(
-        self, memory: Memory, source: Source, touched: set[int], through: int, now_ns: int
+        self,
+        memory: Memory,
+        source: Source,
+        touched: set[int],
+        through: int,
+        newest: int,
+        now_ns: int,
     ) -> None:
         state = memory.sources[source]
         watermark = state.clock.watermark_ns(now_ns, self._lateness)
@@ -109,6 +122,8 @@ class PaneBuilder:
         # A late span changes its own pane and, as context, the next ones (ADR 3).
         context = {hour + shift for hour in late for shift in (HOUR_NS, CONTEXT_NS)}
         late |= {hour for hour in context if hour < closed}
+        if late:
+            frozen = max(frozen, self._deleted_through_ns() + CONTEXT_NS)
         again = sorted(hour for hour in late if hour >= frozen)
         self._telemetry.frozen_late_panes.inc(len(late) - len(again))
         ranges = [(hour, hour + HOUR_NS) for hour in again]
@@ -116,7 +131,12 @@ class PaneBuilder:
         if horizon > closed:
             ranges += self._bounded(source, closed, horizon)
         for first, last in ranges:
-            self._build(memory, source, first, last, through)
+            self._build(memory, source, first, last, through, newest)
+
+    def _deleted_through_ns(self) -> int:
+        """No pane that these event times take part in may be built again: rows are missing."""
+        found: int = self._state.read("deleted_through")["deleted_ns"][0].as_py()
+        return found
 
     def _bounded(self, source: Source, first_ns: int, last_ns: int) -> list[tuple[int, int]]:
         """The range cut so that no piece holds many more than BUILT_SPANS spans."""
@@ -132,12 +152,15 @@ class PaneBuilder:
             size += n
         return [*pieces, (start, last_ns)]
 
-    def _build(self, memory: Memory, source: Source, first: int, last: int, through: int) -> None:
+    def _build(
+        self, memory: Memory, source: Source, first: int, last: int, through: int, newest: int
+    ) -> None:
         started = time.perf_counter()
         spans = self._rows.pane_spans(
-            source.service_name, source.environment, first - CONTEXT_NS, last, self._columns
-        )
-        evaluations = self._rows.pane_evaluations(first, last)
+            source.service_name, source.environment, first - CONTEXT_NS, first, last, through,
+            self._columns,
+        )  # fmt: skip
+        evaluations = self._rows.pane_evaluations(first, last, newest)
         build = build_panes(
             spans, evaluations, self._plans, first_ns=first, last_ns=last,
             limits=self._limits, known_series=memory.known_keys(),

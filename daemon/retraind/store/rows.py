@@ -23,7 +23,7 @@ class StoredRows:
         self._reader = reader
 
     def newest_seq(self, after: int) -> int:
-        """The highest committed seq of a span, `after` when there is none above it."""
+        """The highest committed seq of any row, `after` when there is none above it."""
         rows = self._reader.fetch("newest_seq", after_seq=after)
         return max(after, int(rows["seq"][0].as_py()))
 
@@ -46,11 +46,14 @@ class StoredRows:
         service_name: str,
         environment: str,
         first_ns: int,
+        pane_ns: int,
         last_ns: int,
+        through: int,
         columns: Mapping[str, tuple[str, str]],
     ) -> pa.Table:
-        """Spans of [first_ns, last_ns) in traces that the source takes part in.
+        """Spans of [first_ns, last_ns) up to a seq, in traces that the source takes part in.
 
+        Only traces that go on or are judged from `pane_ns` on: the spans before it are context.
         `columns`: alias to (kind, key), besides PANE_COLUMNS; see `expression`.
         """
         extra = "".join(
@@ -61,12 +64,15 @@ class StoredRows:
         return self._reader.fetch_sql(
             named_queries()["pane_spans"].replace("{extra}", extra),
             first_ns=first_ns, last_ns=last_ns,
-            service_name=service_name, environment=environment,
+            service_name=service_name, environment=environment, through=through,
+            pane_start=pane_ns,
         )  # fmt: skip
 
-    def pane_evaluations(self, first_ns: int, last_ns: int) -> pa.Table:
-        """Evaluations of [first_ns, last_ns) by their own time."""
-        return self._reader.fetch("pane_evaluations", first_ns=first_ns, last_ns=last_ns)
+    def pane_evaluations(self, first_ns: int, last_ns: int, through: int) -> pa.Table:
+        """Evaluations of [first_ns, last_ns) by their own time, up to a seq."""
+        return self._reader.fetch(
+            "pane_evaluations", first_ns=first_ns, last_ns=last_ns, through=through
+        )
 
 
 def expression(kind: str, key: str) -> str:

@@ -11,8 +11,9 @@ where seq <= $through and start_time is not null
 order by seq
 
 -- name: newest_seq
--- The highest committed seq, 0 in an empty store.
-select coalesce(max(seq), 0) as seq from {spans}
+-- The highest committed seq, 0 in an empty store. A commit numbers its evaluations after its spans.
+select coalesce(max(seq), 0) as seq
+from (select seq from {spans} union all select seq from {evaluations})
 
 -- name: rows_per_hour
 -- Stored rows of one source by hour of event time, to cut long ranges into bounded pieces.
@@ -24,12 +25,15 @@ order by all
 
 -- name: pane_spans
 -- Spans of a time range in traces of one source, with the columns that the monitors read ({extra}).
+-- Earlier spans are context: only those of traces that go on, or are judged, from $pane_start on.
 with stored as (
-  select * from {spans}
+  select * from {spans} where seq <= $through
 ),
 mine as (
   select distinct trace_id from stored
   where coalesce(service_name, '') = $service_name and coalesce(environment, '') = $environment
+    and (start_time >= make_timestamp_ns($pane_start) or trace_id in (
+      select trace_id from {evaluations} where time >= make_timestamp_ns($pane_start)))
 )
 select seq, trace_id, span_id, parent_span_id, start_time, service_name, environment, operation,
        request_model, response_model, session_id, run_id, variant{extra}
@@ -40,6 +44,15 @@ from stored semi join mine using (trace_id)
 select seq, time, trace_id, span_id, name, score, label, passed, evaluator,
        evaluator_version, error_type, kind, run_id, variant
 from {evaluations}
+where seq <= $through
+
+-- name: deleted_through
+-- Up to which event time rows may be missing: deleted by retention, or in a file that was set aside.
+-- Event times after sealing are a wrong clock's; an unsealed file may reach a day past its creation.
+select coalesce(max(epoch_ns(
+  coalesce(least(last_time, sealed_at), created_at + interval 1 day))), 0) as deleted_ns
+from state.segments
+where status in ('dropped', 'quarantined')
 
 -- name: read_progress
 -- How far panes have been built.
