@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,13 +46,14 @@ def a_config(*monitors: dict[str, Any], **more: Any) -> Config:
 
 
 class FaultyState(State):
-    """The state file of another object, which fails when it is told to: before or after a commit."""
+    """Another object's state file, which fails when it is told to: before or after a commit."""
 
     def __init__(self, state: State) -> None:
         super().__init__(state._engine, state._path)
         self.transactions = 0
         self.fail_before: set[int] = set()
         self.fail_after: set[int] = set()
+        self.fail_if: Callable[[Transaction], bool] = lambda _: False
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -60,7 +61,7 @@ class FaultyState(State):
         number = self.transactions
         with super().transaction() as tx:
             yield tx
-            if number in self.fail_before:
+            if number in self.fail_before or self.fail_if(tx):
                 raise StoreUnavailable("injected before the commit")
         if number in self.fail_after:
             raise StoreUnavailable("injected after the commit")
@@ -142,7 +143,7 @@ class World:
         return {
             table: sorted(
                 repr([(k, v) for k, v in row.items() if k not in without])
-                for row in self.rows(f'select * from "{table}"')  # noqa: S608
+                for row in self.rows(f'select * from "{table}"')
             )
             for table in tables
         }
@@ -187,4 +188,5 @@ def an_hour(
                 evaluations=evaluations,
             )
         )  # fmt: skip
+    spans.sort(key=lambda span: span.start_time_unix_nano)
     return a_request(spans, service=service)
