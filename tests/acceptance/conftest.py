@@ -14,3 +14,5 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A running daemon with the default configuration, shared by the tests of a module."""
     with Daemon(tmp_path_factory.mktemp("daemon") / "data") as running:
         yield running
+        assert running.metrics()["retraind_evaluation_failures_total"] == 0
+    assert "Traceback" not in running.log_file.read_text(), running.log_tail()
