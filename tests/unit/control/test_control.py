@@ -1,0 +1,135 @@
+"""What an operator asks of a running evaluation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow as pa
+import pytest
+
+from builders import HOUR_NS
+from evaluate_harness import MONITOR, START_NS, World, a_config, an_hour
+from retraind.console.daemon import PinReference
+from retraind.control import Control
+from retraind.errors import QueryError
+from retraind.model import Json
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path / "data")
+    yield world
+    world.evaluator.stop()
+    world.close()
+
+
+def control(world: World) -> Control:
+    def reload() -> None:
+        world.evaluator.configure(world.config)
+
+    return Control(
+        config=lambda: world.config,
+        database=world.database,
+        evaluator=world.evaluator,
+        delivery=cast(Any, None),
+        telemetry=world.telemetry,
+        clock=world.clock,
+        readiness=list,
+        reload=reload,
+    )
+
+
+def fed(world: World) -> World:
+    for hour in range(8):
+        world.send(an_hour(hour, 50, failing=0.1), an_hour(hour, 50, service="other"))
+    world.tick()
+    world.evaluator.start()
+    return world
+
+
+def pin(world: World, **asked: Any) -> list[Json]:
+    request = PinReference(**{"source": "by hand", **asked})
+    return list(asyncio.run(control(world).pin_reference(request)))
+
+
+def active(world: World) -> list[Json]:
+    return world.rows(
+        "select r.*, epoch_ns(first_time) as first_ns, epoch_ns(last_time) as last_ns, "
+        'service_name from "references" r join series s on s.id = r.series_id where active '
+        "order by service_name"
+    )
+
+
+def test_a_range_of_panes_becomes_the_reference_of_the_series_that_fit(world: World) -> None:
+    fed(world)
+    start, end = START_NS + 5 * HOUR_NS, START_NS + 7 * HOUR_NS
+    (row,) = pin(world, service_name="rag-api", start_ns=start, end_ns=end)
+    assert (row["service_name"], row["sessions"], row["source"]) == ("rag-api", 100, "by hand")
+    other, ours = active(world)
+    assert other["source"] == "auto"
+    assert (ours["first_ns"], ours["last_ns"], ours["id"]) == (start, end, row["id"])
+
+
+def test_without_a_range_the_newest_panes_are_pinned(world: World) -> None:
+    """reference.min_age is four hours; hours 3 to 6 are the last that have closed."""
+    fed(world)
+    (row,) = pin(world, service_name="other")
+    assert row["sessions"] == 200
+    assert active(world)[0]["first_ns"] == START_NS + 3 * HOUR_NS
+
+
+def test_a_training_distribution_becomes_the_reference(world: World) -> None:
+    fed(world)
+    table = pa.table({"intent": ["order"] * 30 + [None] * 2, "input_tokens": [5] * 32})
+    rows = pin(world, table=table)
+    assert [row["sessions"] for row in rows] == [32, 32]  # one for each series
+    assert len({row["id"] for row in rows}) == 1
+    found = asyncio.run(control(world).reference(rows[0]["id"]))
+    assert found is not None
+    shown = {row["feature"]: (row["sessions"], row["missing"]) for row in found["features"]}
+    assert shown == {"input_tokens": (32, 0), "intent": (30, 2)}
+
+
+def test_a_pinned_reference_starts_detectors_anew_for_good(world: World) -> None:
+    fed(world)
+    rates = "select detector from alarms where kind = 'rate'"
+    assert [len(row["detector"]) for row in world.rows(rates)] == [5]
+    pin(world, service_name="rag-api")
+    assert world.rows(rates) == [{"detector": []}]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"service_name": "nobody"},
+        {"start_ns": START_NS - 9 * HOUR_NS, "end_ns": START_NS - HOUR_NS},
+        {"table": pa.table({"colour": ["red"]})},
+    ],
+)
+def test_what_cannot_be_pinned_is_said_and_changes_nothing(world: World, asked: Any) -> None:
+    fed(world)
+    before = world.dump(["references", "reference_counts", "alarms"])
+    with pytest.raises(QueryError):
+        pin(world, **asked)
+    assert world.dump(["references", "reference_counts", "alarms"]) == before
+
+
+def test_series_of_monitors_that_are_gone_are_left_alone(world: World) -> None:
+    fed(world)
+    world.config = a_config(MONITOR | {"name": "new"})
+    asyncio.run(control(world).reload())
+    with pytest.raises(QueryError, match="no series fits"):
+        pin(world)
+
+
+def test_status_shows_series_windows_and_what_came_in(world: World) -> None:
+    fed(world)
+    status = asyncio.run(control(world).status())
+    assert {series.series.service_name for series in status.series} == {"rag-api", "other"}
+    states = {dict(series.states)["intent"] for series in status.series}
+    assert states <= {"ok", "pending", "immature"}
+    assert all(series.reference for series in status.series)
+    assert status.windows[0].end_ns == START_NS + 7 * HOUR_NS
