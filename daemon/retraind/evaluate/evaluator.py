@@ -22,14 +22,17 @@ from retraind.evaluate.decisions import Decider
 from retraind.evaluate.memory import Memory, load
 from retraind.evaluate.panes import PaneBuilder
 from retraind.evaluate.publish import Publisher
+from retraind.evaluate.tidy import tidy
 from retraind.evaluate.windows import WindowEvaluator
 from retraind.metrics.snapshot import Snapshot
+from retraind.model import HOUR_NS
 from retraind.store.rows import StoredRows
 from retraind.store.state import State
 from retraind.telemetry import Telemetry
 from retraind.window.plan import MonitorPlan
 
 log = structlog.get_logger(__name__)
+TIDY_EVERY_NS = 24 * HOUR_NS
 T = TypeVar("T")
 Job = Callable[[Memory, Config], T]
 
@@ -71,6 +74,7 @@ class Evaluator:
         self._on_triggers = on_triggers
         self._on_fatal = on_fatal
         self._memory: Memory | None = None
+        self._tidied_ns = 0
         self._stages = self._build(config)
         self._following: _Stages | None = None
         self._jobs: list[tuple[Job[object], Future[object]]] = []
@@ -119,6 +123,10 @@ class Evaluator:
             if memory.due:
                 self._evaluate(stages, memory, now_ns)
                 self._publish(stages, memory)
+            if now_ns - self._tidied_ns >= TIDY_EVERY_NS:
+                self._tidied_ns = now_ns
+                if tidy(self._state, memory, now_ns):
+                    self._memory = None
         except BaseException:
             self._memory = None
             raise

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from retraind.config.settings import Config, WindowSettings
 from retraind.evaluate.memory import Memory, Series, Source, SourceState
 from retraind.evaluate.tables import rows_table, timestamp
+from retraind.evaluate.tidy import KEPT_NS
 from retraind.model import HOUR_NS, SeriesKey
 from retraind.store.rows import StoredRows
 from retraind.store.state import State, Transaction
@@ -28,8 +29,6 @@ ABSORBED_ROWS = 1_000_000
 BUILT_SPANS = 1_000_000
 FROZEN_AFTER_NS = 24 * HOUR_NS
 CONTEXT_NS = 2 * HOUR_NS
-OLDEST_NS = 366 * 24 * HOUR_NS
-"""How far before a new source's newest event its panes begin."""
 
 PANE_COLUMNS = (
     "feature", "version", "kind", "sessions", "missing", "buckets", "categories", "counts", "total",
@@ -99,7 +98,7 @@ class PaneBuilder:
                 if clock is None:
                     continue
                 # A clock that once stood at 1970 must not open decades of windows.
-                first_ns = (clock.max_event_ns - OLDEST_NS) // HOUR_NS * HOUR_NS
+                first_ns = (clock.max_event_ns - KEPT_NS) // HOUR_NS * HOUR_NS
                 memory.sources[source] = SourceState(clock, max(int(hours[0]), first_ns))
             touched[source] = set(hours.tolist())
         return touched
