@@ -193,8 +193,10 @@ class Intake:
 
     def _is_first(self, request: _Request) -> bool:
         """False when these bytes are committed already or are being committed now."""
-        digest = hashlib.blake2b(request.body, digest_size=16, person=request.signal.encode())
-        request.digest = digest.digest()
+        # SHA-256 has instructions of its own on current CPUs: half the time of BLAKE2b there.
+        digest = hashlib.sha256(request.signal.encode() + b"\0")
+        digest.update(request.body)
+        request.digest = digest.digest()[:16]
         with self._in_flight_lock:
             original = self._in_flight.get(request.digest)
             if original is not None:

@@ -224,7 +224,7 @@ CREATE TABLE ledger (
   committed_at TIMESTAMP_NS NOT NULL
 );
 COMMENT ON TABLE ledger IS 'One row per committed request, in the same transaction as its rows. A retry with the same bytes is answered from here and stored once.';
-COMMENT ON COLUMN ledger.digest IS 'BLAKE2b-128 of signal and decompressed request body.';
+COMMENT ON COLUMN ledger.digest IS 'First 128 bits of SHA-256 of signal, a zero byte and decompressed request body.';
 COMMENT ON COLUMN ledger.signal IS 'traces or logs.';
 COMMENT ON COLUMN ledger.accepted IS 'Items stored.';
 COMMENT ON COLUMN ledger.rejected IS 'Items rejected, as answered in partial_success.';
