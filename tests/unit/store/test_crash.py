@@ -45,7 +45,8 @@ def test_kill_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
         seen += process.stdout.readlines()
         process.wait()
         process.stdout.close()
-        acked |= {int(line.split()[1]) for line in seen if line.endswith("\n") and line.strip()}
+        lines = [line for line in seen if line.startswith("acked ") and line.endswith("\n")]
+        acked |= {int(line.split()[1]) for line in lines}
     database = open_database(tmp_path, clock=SystemClock())
     assert database.notices == []
     catalogs = [segment.catalog for segment in database.segments.all()]
