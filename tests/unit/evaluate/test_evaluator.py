@@ -242,6 +242,15 @@ def test_a_series_that_falls_silent_has_no_data_and_then_no_alarm(make_world: Ma
     assert not [row for row in world.snapshots[-1].states if row.series.model == "gpt-4o"]
 
 
+def test_a_service_with_a_very_long_name_is_watched_under_its_first_128_characters(
+    make_world: Make,
+) -> None:
+    world = make_world()
+    play(world, [an_hour(hour, 50, service="é" * 200) for hour in range(3)])
+    assert world.rows("select distinct service_name from series") == [{"service_name": "é" * 128}]
+    assert world.rows("select count(distinct window_end) as n from windows") == [{"n": 2}]
+
+
 def test_sources_are_bounded(make_world: Make) -> None:
     world = make_world(a_config(MONITOR, limits={"series": 2}))
     world.send(*(an_hour(0, 5, service=f"pod-{i}") for i in range(4)))

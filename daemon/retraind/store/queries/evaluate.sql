@@ -2,8 +2,9 @@
 
 -- name: new_rows
 -- Rows committed after $after, in order of commitment, for watermarks and touched hours.
-select coalesce(service_name, '') as service_name,
-       coalesce(environment, '') as environment,
+-- Names are cut where the panes cut theirs.
+select left(coalesce(service_name, ''), 128) as service_name,
+       left(coalesce(environment, ''), 128) as environment,
        epoch_ns(start_time) as event_ns,
        epoch_ns(received_at) as received_ns
 from {spans}
@@ -19,7 +20,8 @@ from (select seq from {spans} union all select seq from {evaluations})
 -- Stored rows of one source by hour of event time, to cut long ranges into bounded pieces.
 select epoch_ns(date_trunc('hour', start_time)) as hour_ns, count(*) as n
 from {spans}
-where coalesce(service_name, '') = $service_name and coalesce(environment, '') = $environment
+where left(coalesce(service_name, ''), 128) = $service_name
+  and left(coalesce(environment, ''), 128) = $environment
 group by all
 order by all
 
@@ -31,7 +33,8 @@ with stored as (
 ),
 mine as (
   select distinct trace_id from stored
-  where coalesce(service_name, '') = $service_name and coalesce(environment, '') = $environment
+  where left(coalesce(service_name, ''), 128) = $service_name
+    and left(coalesce(environment, ''), 128) = $environment
     and (start_time >= make_timestamp_ns($pane_start) or trace_id in (
       select trace_id from {evaluations} where time >= make_timestamp_ns($pane_start)))
 )
