@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from . import decode, ingest, pace, windows
+from . import decode, ingest, pace, phoenix, windows
 from .machine import describe
 from .row import Row
 
@@ -28,6 +28,14 @@ def normalisation(*, quick: bool) -> Row:
     return row
 
 
+def against_phoenix(row: Row) -> None:
+    """Add to row 1 what arize-phoenix stores from the same requests."""
+    stored, version = phoenix.run()
+    ratio = float(row.figures["spans/s acknowledged"]) / stored
+    row.figures |= {f"arize-phoenix {version}, spans/s stored": stored, "ratio to it": ratio}
+    row.goals["ratio to arize-phoenix >= 400"] = ratio >= 400
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--rows", default="1,2,3,4", help="which rows, by number")
@@ -37,6 +45,10 @@ def main() -> None:
     parser.add_argument(
         "--max-rate", type=float, help="spans/s that row 3 halves; by default what row 1 found"
     )
+    parser.add_argument(
+        "--phoenix", action="store_true",
+        help="install arize-phoenix into .cache/ and send it the requests of row 1 too",
+    )  # fmt: skip
     options = parser.parse_args()
     results: dict[str, Row] = {}
     rows: dict[str, Callable[[], Row]] = {
@@ -51,6 +63,8 @@ def main() -> None:
     print("\n".join(f"{name:12} {value}" for name, value in hardware.items()), flush=True)
     for number in options.rows.split(","):
         results[number] = rows[number]()
+        if number == "1" and options.phoenix:
+            against_phoenix(results[number])
         print(f"\n{results[number].text()}", flush=True)
     if options.json:
         found = {"machine": hardware, "rows": [asdict(row) for row in results.values()]}

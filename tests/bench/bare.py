@@ -32,9 +32,11 @@ SPANS = REQUESTS * SPANS_PER_REQUEST
 
 @dataclass(frozen=True, slots=True)
 class Bare:
-    """Rates of one loop: spans with their evaluations, and spans alone, a second."""
+    """Spans a second: with their evaluations, by threads of the engine, and without them."""
 
     spans_per_second: float
+    one_thread: float
+    two_threads: float
     spans_alone_per_second: float
     commits: int
     bytes_per_span: float
@@ -54,7 +56,7 @@ def _stored(rows: pa.Table) -> pa.Table:
     return rows.append_column("received_at", received)
 
 
-def insert_rate(tables: dict[str, pa.Table], commits: int) -> float:
+def insert_rate(tables: dict[str, pa.Table], commits: int, threads: int) -> float:
     """Spans a second of BEGIN, one INSERT SELECT a table, COMMIT into one fresh file."""
     folder = Path(tempfile.mkdtemp(prefix="retraind-bench-"))
     inserts = [
@@ -65,6 +67,7 @@ def insert_rate(tables: dict[str, pa.Table], commits: int) -> float:
         with duckdb.connect(str(folder / "bare.duckdb")) as connection:
             connection.execute("SET checkpoint_threshold = '1TB'")
             connection.execute("PRAGMA disable_checkpoint_on_shutdown")
+            connection.execute(f"SET threads = {threads}")
             connection.execute(schema_script("segment", "bare"))
             started = time.perf_counter()
             for _ in range(commits):
@@ -83,9 +86,13 @@ def insert_rate(tables: dict[str, pa.Table], commits: int) -> float:
 
 def run(commits: int) -> Bare:
     spans, evaluations = final_tables()
+    both = {"spans": spans, "evaluations": evaluations}
+    one, two = (insert_rate(both, commits, threads) for threads in (1, 2))
     return Bare(
-        spans_per_second=insert_rate({"spans": spans, "evaluations": evaluations}, commits),
-        spans_alone_per_second=insert_rate({"spans": spans}, commits),
+        spans_per_second=max(one, two),
+        one_thread=one,
+        two_threads=two,
+        spans_alone_per_second=insert_rate({"spans": spans}, commits, 1 if one > two else 2),
         commits=commits,
         bytes_per_span=spans.nbytes / SPANS,
     )

@@ -111,7 +111,8 @@ def run(extent: Extent) -> Row:
         rounds.append(measure(extent.seconds, best))
         bare.append(child("bare", "--commits", extent.bare_commits))
     rate = median(r.client["spans_per_second"] for r in rounds)
-    yardstick = median(b["spans_per_second"] for b in bare)
+    one, two = (median(b[name] for b in bare) for name in ("one_thread", "two_threads"))
+    yardstick = max(one, two)
     row = Row("1. End to end over OTLP/gRPC, acknowledged after commit, load generator included")
     row.figures = {
         "spans per request": 512,
@@ -129,12 +130,13 @@ def run(extent: Extent) -> Row:
             rounds, lambda r: r.client["client_cpu_seconds"]
         ),
         **_background(rounds),
-        "bare loop, spans/s with their evaluations": yardstick,
-        "  each time": _list(b["spans_per_second"] for b in bare),
+        "bare loop, one thread, spans/s and evaluations": one,
+        "bare loop, two threads, spans/s and evaluations": two,
+        "  the faster one each time": _list(b["spans_per_second"] for b in bare),
         "bare loop, rows/s of both tables": 2 * yardstick,
         "bare loop, spans/s without evaluations": median(b["spans_alone_per_second"] for b in bare),
         "bytes per span as columns": bare[0]["bytes_per_span"],
-        "ratio to the bare loop": rate / yardstick,
+        "ratio to the faster bare loop": rate / yardstick,
     }
     row.goals = {f"ratio >= {GOAL:.2f}": rate / yardstick >= GOAL}
     return row
