@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -72,7 +72,7 @@ class PaneBuilder:
                 hours = late.get(source, set())
                 self._build_source(memory, source, hours, through, newest, now_ns)
             if through > memory.through_seq:
-                self._record(memory, through)
+                self._record(memory, late, through)
             if through >= newest:
                 return
 
@@ -101,7 +101,25 @@ class PaneBuilder:
                 first_ns = (clock.max_event_ns - KEPT_NS) // HOUR_NS * HOUR_NS
                 memory.sources[source] = SourceState(clock, max(int(hours[0]), first_ns))
             touched[source] = set(hours.tolist())
+        self._touch_others(memory, touched, through)
         return touched
+
+    def _touch_others(
+        self, memory: Memory, touched: dict[Source, set[int]], through: int
+    ) -> None:
+        """A row also changes the closed panes of the other services that share its trace."""
+        if len(memory.sources) == 1:
+            return
+        closed = max(state.closed_ns for state in memory.sources.values())
+        past = [hour for hours in touched.values() for hour in hours if hour < closed]
+        past = [hour for hour in past if hour >= closed - FROZEN_AFTER_NS - CONTEXT_NS]
+        if not past:
+            return
+        shared = self._rows.shared_traces(
+            memory.through_seq, through, min(past), closed + CONTEXT_NS
+        )
+        for service_name, environment, hour in shared:
+            touched.setdefault(Source(service_name, environment), set()).add(hour)
 
     def _build_source(
         self,
@@ -192,11 +210,10 @@ class PaneBuilder:
         self._telemetry.panes_built.inc(rows.num_rows)
         self._telemetry.pane_build_duration.observe(time.perf_counter() - started)
 
-    def _record(self, memory: Memory, through: int) -> None:
-        """Make the clocks and the progress durable, once all their panes are."""
+    def _record(self, memory: Memory, touched: Iterable[Source], through: int) -> None:
+        """Make moved clocks and the progress durable, once all their panes are."""
         with self._state.transaction() as tx:
-            for source, state in memory.sources.items():
-                _write_clock(tx, source, state)
+            _write_clocks(tx, {source: memory.sources[source] for source in touched})
             tx.run("write_progress", through=through)
         memory.through_seq = through
 
@@ -273,20 +290,19 @@ def _pane_rows(memory: Memory, new: list[Series], rows: pa.Table, through: int) 
     return pa.table(columns)
 
 
-def _write_clock(tx: Transaction, source: Source, state: SourceState) -> None:
-    tx.run("delete_watermark", service_name=source.service_name, environment=source.environment)
-    tx.append(
-        "watermarks",
-        rows_table(
-            [
-                {
-                    "service_name": source.service_name,
-                    "environment": source.environment,
-                    "max_event_ns": state.clock.max_event_ns,
-                    "last_arrival_ns": state.clock.last_arrival_ns,
-                    "lateness_counts": list(state.clock.lateness_counts),
-                    "closed_through": timestamp(state.closed_ns),
-                }
-            ]
-        ),
-    )
+def _write_clocks(tx: Transaction, sources: Mapping[Source, SourceState]) -> None:
+    for source in sources:
+        tx.run("delete_watermark", service_name=source.service_name, environment=source.environment)
+    rows = [
+        {
+            "service_name": source.service_name,
+            "environment": source.environment,
+            "max_event_ns": state.clock.max_event_ns,
+            "last_arrival_ns": state.clock.last_arrival_ns,
+            "lateness_counts": list(state.clock.lateness_counts),
+            "closed_through": timestamp(state.closed_ns),
+        }
+        for source, state in sources.items()
+    ]
+    if rows:
+        tx.append("watermarks", rows_table(rows))
