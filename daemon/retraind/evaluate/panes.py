@@ -104,9 +104,7 @@ class PaneBuilder:
         self._touch_others(memory, touched, through)
         return touched
 
-    def _touch_others(
-        self, memory: Memory, touched: dict[Source, set[int]], through: int
-    ) -> None:
+    def _touch_others(self, memory: Memory, touched: dict[Source, set[int]], through: int) -> None:
         """A row also changes the closed panes of the other services that share its trace."""
         if len(memory.sources) == 1:
             return
@@ -119,7 +117,9 @@ class PaneBuilder:
             memory.through_seq, through, min(past), closed + CONTEXT_NS
         )
         for service_name, environment, hour in shared:
-            touched.setdefault(Source(service_name, environment), set()).add(hour)
+            source = Source(service_name, environment)
+            if source in memory.sources:
+                touched.setdefault(source, set()).add(hour)
 
     def _build_source(
         self,

@@ -31,6 +31,19 @@ class StoredRows:
         """service_name, environment, event_ns, received_ns of spans in (after, through], by seq."""
         return self._reader.fetch("new_rows", after_seq=after, through=through)
 
+    def shared_traces(
+        self, after: int, through: int, first_ns: int, last_ns: int
+    ) -> list[tuple[str, str, int]]:
+        """(service_name, environment, hour): who shares traces with rows in (after, through].
+
+        The hour is that of such a row; only spans of [first_ns, last_ns) are looked at.
+        """
+        rows = self._reader.fetch(
+            "shared_traces", first_ns=first_ns, last_ns=last_ns, after=after, through=through
+        )
+        columns = (rows[name].to_pylist() for name in ("service_name", "environment", "hour_ns"))
+        return list(zip(*columns, strict=True))
+
     def rows_per_hour(
         self, service_name: str, environment: str, first_ns: int, last_ns: int
     ) -> list[tuple[int, int]]:

@@ -51,6 +51,33 @@ def test_failures_and_restarts_change_no_row_of_any_table(make_world: Make) -> N
         assert world.dump() == expected
 
 
+def test_a_late_span_of_another_service_changes_the_panes_of_its_traces(make_world: Make) -> None:
+    """The session stands on the gateway's spans, and those come hours after the bot's calls."""
+    rng = random.Random(3)
+    calls, gateways = [], []
+    for number in range(20):
+        trace, start = rng.randbytes(16), START_NS + number * 60_000_000_000
+        nothing = {"gen_ai.conversation.id": None}
+        calls.append(a_span(rng, start_ns=start, trace_id=trace, attributes=nothing))
+        gateway = {"gen_ai.operation.name": "invoke_agent", "session.id": f"s{number // 4}"}
+        gateways.append(a_span(rng, start_ns=start, trace_id=trace, attributes=nothing | gateway))
+    bots, late = a_request(calls, service="bot"), a_request(gateways, service="gateway")
+    hours = [
+        a_request([a_span(rng, start_ns=START_NS + hour * HOUR_NS)], service=service)
+        for hour in (3, 30)
+        for service in ("bot", "gateway")
+    ]
+    sessions = "select sessions from panes join series on series.id = panes.series_id where feature"
+    sessions += (
+        f" = 'sessions' and service_name = 'bot' and pane_start = make_timestamp_ns({START_NS})"
+    )
+
+    together = play(make_world(), [bots, late, *hours])
+    apart = play(make_world(), [bots, *hours[:2], late, *hours[2:]])
+    assert together.rows(sessions) == [{"sessions": 5}]
+    assert apart.rows(sessions) == [{"sessions": 5}]
+
+
 def test_panes_are_those_of_one_build_whatever_came_when(make_world: Make) -> None:
     spans = [span for hour in range(6) for span in _spans(an_hour(hour, 24, failing=0.2))]
     last = an_hour(30, 1)

@@ -11,6 +11,18 @@ from {spans}
 where seq <= $through and start_time is not null
 order by seq
 
+-- name: shared_traces
+-- Sources with spans in the traces of rows in ($after, $through], and the hours of those rows: what
+-- a row changes in the panes of other services.
+with fresh as (
+  select distinct trace_id, date_trunc('hour', start_time) as hour
+  from {spans} where seq > $after and seq <= $through
+)
+select distinct left(coalesce(service_name, ''), 128) as service_name,
+       left(coalesce(environment, ''), 128) as environment, epoch_ns(fresh.hour) as hour_ns
+from {spans} join fresh using (trace_id)
+where seq <= $through
+
 -- name: newest_seq
 -- The highest committed seq, 0 in an empty store. A commit numbers its evaluations after its spans.
 select coalesce(max(seq), 0) as seq
