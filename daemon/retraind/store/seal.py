@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import duckdb
 import structlog
@@ -15,7 +16,7 @@ import structlog
 from retraind.clock import Clock
 from retraind.config import settings
 from retraind.errors import StoreError, StoreFatal, StoreUnavailable
-from retraind.store.engine import Cursor, run, store_errors
+from retraind.store.engine import Cursor, fault, run, store_errors
 from retraind.store.segments import Segment, Segments
 from retraind.store.views import STORED
 from retraind.telemetry import Telemetry
@@ -24,15 +25,35 @@ log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 10.0
 READERS_SECONDS = 30.0
+TEXTS = (
+    "input_messages", "output_messages", "system_instructions", "input_text", "output_text",
+    "attributes", "resource", "events", "links", "norm_source",
+)  # fmt: skip
+TEXT_SAMPLE = 8  # a block of a column of long texts holds far more rows than that
 
 
-def fingerprint(cursor: Cursor, catalog: str) -> list[tuple[object, ...]]:
-    """Row count and order-independent checksum of every table of a segment."""
-    parts = [
-        f"SELECT '{table}', count(*), sum(hash(t)::HUGEINT) FROM {catalog}.main.{table} t"  # noqa: S608
-        for table in (*STORED, "ledger")
-    ]
-    return run(cursor, " UNION ALL ".join(parts) + " ORDER BY 1")
+def fingerprint(
+    cursor: Cursor, catalog: str, *, sample: int = TEXT_SAMPLE
+) -> list[tuple[str, int, int]]:
+    """(part, rows, checksum) of every table of a segment, independent of the order of rows.
+
+    Checksums add up over segments. Long texts of spans are hashed in one row of `sample`, all
+    other columns in every row.
+    """
+    parts = {table: f"FROM {catalog}.main.{table} t" for table in (*STORED, "ledger")}
+    if sample > 1:
+        spans, texts = f"FROM {catalog}.main.spans", ", ".join(TEXTS)
+        parts["spans"] = f"FROM (SELECT * EXCLUDE ({texts}) {spans}) t"
+        parts["texts"] = f"FROM (SELECT seq, {texts} {spans} WHERE seq % {sample} = 0) t"
+    rows: list[Any] = run(
+        cursor,
+        " UNION ALL ".join(
+            f"SELECT '{part}', count(*), coalesce(sum(hash(t)::HUGEINT), 0)::HUGEINT {relation}"
+            for part, relation in parts.items()
+        )
+        + " ORDER BY 1",
+    )
+    return rows
 
 
 def measured(cursor: Cursor, segment: Segment) -> Segment:
@@ -96,7 +117,7 @@ class Sealer:
                 except StoreFatal as error:
                     self._on_fatal(error)
                     return
-                except StoreError as error:
+                except (StoreError, OSError) as error:
                     log.warning("segment not sealed yet", file=segment.file, error=str(error))
                     self._stopping.wait(RETRY_SECONDS)
 
@@ -110,6 +131,7 @@ class Sealer:
             cursor = segments.engine.cursor()
             facts = measured(cursor, segment)
             before = fingerprint(cursor, segment.catalog)
+            self._require_space(segment)  # the disk may have filled meanwhile
             run(cursor, f"CHECKPOINT {segment.catalog}")
             sealed = replace(
                 facts, status="sealed", sealed_ns=self._clock.now_ns(),
@@ -119,14 +141,16 @@ class Sealer:
                 self._swap(segment, sealed, before)
         self._telemetry.segment_seal_duration.observe(time.perf_counter() - started)
 
-    def _swap(self, segment: Segment, sealed: Segment, before: list[tuple[object, ...]]) -> None:
+    def _swap(self, segment: Segment, sealed: Segment, before: list[tuple[str, int, int]]) -> None:
         """Attach the file read-only instead, and compare its contents with what was committed."""
         segments = self._segments
         segments.detach(segment)
         try:
             segments.attach(sealed)
             same = fingerprint(segments.engine.cursor(), sealed.catalog) == before
-        except duckdb.IOException:
+        except duckdb.Error as error:
+            if fault(error) == "fatal":
+                raise
             same = False
         if same:
             segments.record(sealed)
