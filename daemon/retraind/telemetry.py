@@ -141,6 +141,19 @@ class Telemetry:
             "segment_seal_duration_seconds", "Time to checkpoint and verify a sealed segment.",
             (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
         )  # fmt: skip
+        self.segment_merges = self._counter(
+            "segment_merges_total", "Times several sealed segments were merged into one."
+        )
+        self.segments_merged = self._counter(
+            "merged_segments_total", "Sealed segments deleted because a merged one has their rows."
+        )
+        self.segment_merge_failures = self._counter(
+            "segment_merge_failures_total", "Merges given up; nothing is lost, they are repeated."
+        )
+        self.segment_merge_duration = self._histogram(
+            "segment_merge_duration_seconds", "Time to write and verify a merged file.",
+            (0.1, 0.5, 1.0, 5.0, 15.0, 30.0, 60.0, 120.0),
+        )  # fmt: skip
         self.segments_quarantined = self._counter(
             "segments_quarantined_total",
             "Segment files set aside because they could not be opened or verified.",

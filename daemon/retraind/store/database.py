@@ -14,6 +14,7 @@ from retraind.config import settings
 from retraind.errors import StoreFatal
 from retraind.store.engine import Engine, store_errors
 from retraind.store.ledger import Ledger
+from retraind.store.merge import Merger
 from retraind.store.opening import lock_folder, next_seq, open_segments, open_state
 from retraind.store.reader import Reader
 from retraind.store.retention import Retention
@@ -39,6 +40,7 @@ class Database:
     reader: Reader
     writer: Writer
     sealer: Sealer
+    merger: Merger
     retention: Retention
     _lock: int
     _telemetry: Telemetry
@@ -101,10 +103,11 @@ class Database:
         except BaseException:
             engine.close()
             raise
+        merger = Merger(segments, config, telemetry, clock, on_fatal=writer.fail)
         retention = Retention(segments, config, telemetry, clock)
         return cls(
-            data_dir, engine, state, segments, ledger, Reader(segments), writer, sealer, retention,
-            lock, telemetry, clock,
+            data_dir, engine, state, segments, ledger, Reader(segments), writer, sealer, merger,
+            retention, lock, telemetry, clock,
         )  # fmt: skip
 
     @property
@@ -112,10 +115,11 @@ class Database:
         return self.segments.notices
 
     def start(self, on_fatal: Callable[[], None] | None = None) -> None:
-        """Start the commit thread and the sealing thread."""
+        """Start the threads that commit, seal and merge."""
         self.writer.on_fatal = on_fatal
         self.writer.start()
         self.sealer.start()
+        self.merger.start()
 
     def snapshot(self) -> Path:
         """Copy the state file to DIR/snapshots. Raises StoreError."""
@@ -124,9 +128,10 @@ class Database:
         return path
 
     def close(self) -> None:
-        """Commit what is queued, stop both threads, and release the folder."""
+        """Commit what is queued, stop all threads, and release the folder."""
         self.writer.close()
         self.sealer.close()
+        self.merger.close()
         try:
             if not self.writer.fatal.is_set():
                 self.engine.close()

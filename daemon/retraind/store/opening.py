@@ -17,7 +17,7 @@ from retraind.errors import StartError
 from retraind.store.engine import Cursor, Engine, run, transaction
 from retraind.store.queries import SCHEMA_VERSION, schema_script
 from retraind.store.seal import measured
-from retraind.store.segments import Segment, Segments
+from retraind.store.segments import MERGING, Segment, Segments
 from retraind.store.state import State, schema_version
 
 log = structlog.get_logger(__name__)
@@ -100,12 +100,14 @@ def open_segments(segments: Segments, state: State, *, trust_state: bool) -> lis
         with state.transaction() as tx:
             tx.run("delete_segments")
     known = {row["id"]: _segment(row) for row in rows}
+    for path in segments.folder.glob(f"*{MERGING}*"):
+        path.unlink()
     on_disk = _scan(segments.folder)
     unsealed = []
     for i in sorted(known.keys() | on_disk.keys()):
         segment = known.get(i, Segment(i, "sealing", 0))
         segments.put(segment)
-        if segment.status == "dropped":
+        if segment.status in ("dropped", "merged"):
             segments.path(segment).unlink(missing_ok=True)
         elif segment.status != "quarantined" and on_disk.get(i, False):
             opened = _open(segments, segment)
@@ -113,13 +115,7 @@ def open_segments(segments: Segments, state: State, *, trust_state: bool) -> lis
                 unsealed.append(opened)
         elif segment.status in ("hot", "sealing", "sealed"):
             segments.set_aside(segment, "its file is missing or was set aside before")
-    if unsealed and trust_state and unsealed[-1].id == max(on_disk):
-        segments.continue_with(replace(unsealed.pop(), status="hot"))
-        if segments.is_due():
-            unsealed.append(segments.rotate())
-    else:
-        segments.create_hot()
-    to_seal = [replace(segment, status="sealing") for segment in unsealed]
+    to_seal = _choose_hot(segments, unsealed, on_disk, trust_state=trust_state)
     for segment in to_seal:
         segments.record(segment)
     segments.record(segments.hot)
@@ -127,10 +123,54 @@ def open_segments(segments: Segments, state: State, *, trust_state: bool) -> lis
     return to_seal
 
 
-def attach_read_only(segments: Segments) -> None:
+def _choose_hot(
+    segments: Segments, unsealed: list[Segment], on_disk: dict[int, bool], *, trust_state: bool
+) -> list[Segment]:
+    """Go on with the newest file that takes commits, or start one; returns what is to be sealed."""
+    merges = _finish_merges(segments)
+    left = {segment.id for segment in segments.all()}
+    adopted = [segment for segment in unsealed if segment.id in merges]
+    unsealed = [segment for segment in unsealed if segment.id in left - merges]
+    newest = max(on_disk.keys() - merges, default=0)
+    if unsealed and trust_state and unsealed[-1].id == newest:
+        segments.continue_with(replace(unsealed.pop(), status="hot"))
+        if segments.is_due():
+            unsealed.append(segments.rotate())
+    else:
+        segments.create_hot()
+    return [replace(segment, status="sealing") for segment in adopted + unsealed]
+
+
+def _finish_merges(segments: Segments) -> set[int]:
+    """Delete the sources of merged files; returns the ids of merged files."""
+    sources = _merged_from(segments)
+    for segment in segments.all():
+        if any(segment.id in ids for ids in sources.values()):
+            segments.detach(segment)
+            segments.record(replace(segment, status="merged"))
+            segments.path(segment).unlink(missing_ok=True)
+    return set(sources)
+
+
+def _merged_from(segments: Segments) -> dict[int, set[int]]:
+    """For each merged file that is readable, the ids of the segments whose rows it holds."""
+    found = {}
+    for segment in segments.all():
+        info = _info(segments.engine.cursor(), segment) or {}
+        if ids := info.get("merged_from"):
+            found[segment.id] = {int(i) for i in ids.split()}
+    return found
+
+
+def attach_read_only(segments: Segments, state: State) -> None:
     """Attach every readable segment on disk without changes; damaged ones are left out."""
+    gone = {
+        row["id"]
+        for row in state.read("read_segments").to_pylist()
+        if row["status"] in ("dropped", "merged")
+    }
     for i, present in sorted(_scan(segments.folder).items()):
-        if present:
+        if present and i not in gone:
             segment = Segment(i, "sealed", 0)
             try:
                 segments.attach(segment)
@@ -138,6 +178,10 @@ def attach_read_only(segments: Segments) -> None:
                 log.warning("segment cannot be opened", file=segment.file, error=str(error))
             else:
                 segments.put(segment)
+    for ids in _merged_from(segments).values():
+        for segment in segments.all():
+            if segment.id in ids:
+                segments.put(replace(segment, status="merged"))
     segments.refresh_views()
 
 

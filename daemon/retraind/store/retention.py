@@ -28,10 +28,15 @@ class Retention:
         self._clock = clock
 
     def apply(self) -> list[Segment]:
-        """Delete what is due, and return it. Raises StoreUnavailable while queries run."""
+        """Delete what is due, and return it. Raises StoreUnavailable while queries run.
+
+        What is being merged waits for the next time.
+        """
         due = self._due()
         for segment in due:
             with self._segments.alone(READERS_SECONDS):
+                if not self._segments.is_deletable(segment):
+                    continue
                 self._segments.record(replace(segment, status="dropped"))
                 self._segments.refresh_views()
                 self._segments.detach(segment)

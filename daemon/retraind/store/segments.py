@@ -26,7 +26,9 @@ from retraind.store.views import create_segment_views
 from retraind.telemetry import Telemetry
 
 ATTACHED_FOR_ONE_READ = 64
-Status = Literal["hot", "sealing", "sealed", "quarantined", "dropped"]
+ATTACHED_FOR_SQL = 1024  # 0.4 MB each; a query over more is refused, never answered in part
+MERGING = ".merging"  # behind the name of a file that is not finished
+Status = Literal["hot", "sealing", "sealed", "quarantined", "dropped", "merged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class Segments:
         self._readers = 0
         self._segments: dict[int, Segment] = {}
         self._attached: dict[int, None] = {}  # in order of use
+        self._pinned: set[int] = set()
         self._hot: Segment | None = None
         self._next_id = 1
 
@@ -95,9 +98,15 @@ class Segments:
         return self._hot
 
     def all(self) -> list[Segment]:
-        """Every segment that holds readable rows, oldest first."""
+        """Every segment that holds readable rows, in order of seq."""
         with self._changed:
-            return [s for _, s in sorted(self._segments.items()) if s.status in _READABLE]
+            return sorted((s for s in self._segments.values() if s.status in _READABLE), key=_order)
+
+    def is_deletable(self, segment: Segment) -> bool:
+        """Is it sealed still, and nobody copying it?"""
+        with self._changed:
+            now = self._segments[segment.id]
+            return now.status == "sealed" and segment.id not in self._pinned
 
     def path(self, segment: Segment) -> Path:
         return self.folder / segment.file
@@ -121,15 +130,20 @@ class Segments:
     def create_hot(self) -> Segment:
         """Create the next segment file, and make it the one that takes commits."""
         with self._changed:
-            segment = Segment(self._next_id, "hot", self._clock.now_ns())
-            self._next_id += 1
+            segment = Segment(self.next_id(), "hot", self._clock.now_ns())
             self.attach(segment)
             self.initialise(segment)
             self._segments[segment.id] = self._hot = segment
             self.refresh_views()
         return segment
 
-    def initialise(self, segment: Segment) -> None:
+    def next_id(self) -> int:
+        """A number that no segment had before."""
+        with self._changed:
+            self._next_id += 1
+            return self._next_id - 1
+
+    def initialise(self, segment: Segment, merged_from: Sequence[int] = ()) -> None:
         """Give an empty file its tables, in one transaction."""
         cursor = self.engine.cursor()
         with transaction(cursor):
@@ -138,6 +152,7 @@ class Segments:
                 ("schema_version", str(SCHEMA_VERSION)),
                 ("engine_version", duckdb.__version__),
                 ("created_at_ns", str(segment.created_ns)),
+                ("merged_from", " ".join(map(str, merged_from))),
             ):
                 run(
                     cursor,
@@ -167,12 +182,14 @@ class Segments:
             self._next_id = max(self._next_id, segment.id + 1)
             self._count()
 
-    def record(self, segment: Segment) -> None:
-        """Replace what is known of a segment, in memory and in the state file."""
+    def record(self, *segments: Segment) -> None:
+        """Replace what is known of segments, in memory and, in one transaction, in the state."""
         with self._state.transaction() as tx:
-            tx.run("delete_segment", id=segment.id)
-            tx.append("segments", _row(segment))
-        self.put(segment)
+            for segment in segments:
+                tx.run("delete_segment", id=segment.id)
+                tx.append("segments", _row(segment))
+        for segment in segments:
+            self.put(segment)
 
     def set_aside(self, segment: Segment, why: str) -> None:
         """Rename a segment that cannot be used, and tell the operator. Nothing is deleted."""
@@ -242,6 +259,22 @@ class Segments:
                 raise StoreUnavailable("a query has been running for too long")
             yield
 
+    @contextmanager
+    def pinned(self, segments: Sequence[Segment]) -> Iterator[None]:
+        """Attach sealed segments, and neither detach nor delete them meanwhile."""
+        with self._changed:
+            if not all(self.is_deletable(segment) for segment in segments):
+                raise StoreUnavailable("a segment is gone or in use")
+            with store_errors():
+                for segment in segments:
+                    self.attach(segment)
+            self._pinned |= {segment.id for segment in segments}
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._pinned -= {segment.id for segment in segments}
+
     def for_range(
         self, first_ns: int | None, last_ns: int | None, after_seq: int | None
     ) -> Sequence[Segment]:
@@ -263,12 +296,17 @@ class Segments:
     def _trim(self) -> None:
         """Detach files that were attached for an old range, the longest unused first."""
         keep = {segment.id for segment in self._in_views()}
-        extra = [i for i in self._attached if i not in keep]
+        extra = [i for i in self._attached if i not in keep and i not in self._pinned]
         for i in extra[: max(0, len(extra) - ATTACHED_FOR_ONE_READ)]:
             self.detach(self._segments[i])
 
 
 _READABLE = ("hot", "sealing", "sealed")
+
+
+def _order(segment: Segment) -> tuple[bool, int, int]:
+    """By seq, unknown ones last. Ids are no order: merged files have late ones."""
+    return segment.first_seq is None, segment.first_seq or 0, segment.id
 
 
 def _size(path: Path) -> int:

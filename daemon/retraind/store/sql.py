@@ -19,9 +19,9 @@ from retraind.errors import QueryError, StartError, StoreFatal
 from retraind.store.allow import check_statement
 from retraind.store.engine import Cursor, Engine, fault, rollback, run
 from retraind.store.opening import attach_read_only, lock_folder
-from retraind.store.segments import Segments
+from retraind.store.segments import ATTACHED_FOR_ONE_READ, ATTACHED_FOR_SQL, Segments
 from retraind.store.state import State
-from retraind.store.views import create_state_views
+from retraind.store.views import create_own_views, create_state_views
 from retraind.telemetry import Telemetry
 
 
@@ -49,9 +49,28 @@ def run_sql(database: Queried, sql: str, *, timeout_seconds: float, max_rows: in
     try:
         with segments.reading():
             check_statement(cursor, sql)
+            _show_all(segments, cursor, sql)
             return _run(cursor, sql, timeout_seconds, max_rows)
     finally:
         segments.engine.release(cursor)
+
+
+def _show_all(segments: Segments, cursor: Cursor, sql: str) -> None:
+    """Let this cursor see every segment, also when the common views leave old ones out."""
+    readable = segments.all()
+    if sum(segment.status == "sealed" for segment in readable) <= ATTACHED_FOR_ONE_READ:
+        return
+    if len(readable) > ATTACHED_FOR_SQL:
+        raise QueryError(
+            f"{len(readable)} segment files are more than the {ATTACHED_FOR_SQL} that one query "
+            "may open; they are merged in the background, so ask again later"
+        )
+    try:
+        for segment in readable:
+            segments.attach(segment)
+        create_own_views(cursor, [segment.catalog for segment in readable], sql)
+    except duckdb.Error as error:
+        raise QueryError(str(error)) from error
 
 
 def _run(cursor: Cursor, sql: str, timeout_seconds: float, max_rows: int) -> SqlResult:
@@ -122,7 +141,7 @@ def open_stopped(data_dir: Path) -> Iterator[StoppedDatabase]:
         engine.lock_down()
         state = State(engine, data_dir / "retraind.duckdb")
         segments = Segments(engine, state, data_dir / "store", config, Telemetry(), SystemClock())
-        attach_read_only(segments)
+        attach_read_only(segments, state)
         create_state_views(engine.cursor())
         yield StoppedDatabase(state, segments)
     except duckdb.Error as error:

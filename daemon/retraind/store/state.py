@@ -16,12 +16,16 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import structlog
 
 from retraind.errors import StoreUnavailable
 from retraind.store.engine import Cursor, Engine, fetch, run, store_errors, transaction, unregister
 from retraind.store.queries import named_queries
 
+log = structlog.get_logger(__name__)
+
 SNAPSHOTS_KEPT = 3
+LOG_BYTES = 64 * 2**20  # a larger log makes the start slow; hourly snapshots alone do not bound it
 
 
 class Transaction:
@@ -72,6 +76,26 @@ class State:
                     yield Transaction(cursor)
             finally:
                 unregister(cursor, "appended_rows")
+            self._bound_log()
+
+    def _bound_log(self) -> None:
+        """Checkpoint a large log. What was committed stays so when that does not work now."""
+        try:
+            if _size(self._log_path()) > LOG_BYTES:
+                self._checkpoint()
+        except StoreUnavailable as error:
+            log.warning("state log not checkpointed; tried again later", error=str(error))
+
+    def _log_path(self) -> Path:
+        return Path(f"{self._path}.wal")
+
+    def _checkpoint(self) -> None:
+        """Move the log into the file. One that fills the disk invalidates the engine."""
+        needed = 2 * _size(self._log_path())
+        if shutil.disk_usage(self._path.parent).free < needed:
+            raise StoreUnavailable(f"a checkpoint needs {needed} bytes of free disk")
+        with store_errors():
+            run(self._engine.cursor("state"), "CHECKPOINT state")
 
     def snapshot(self, folder: Path, now_ns: int) -> Path:
         """Copy the checkpointed state file to `folder`, durable, and keep the newest three."""
@@ -79,8 +103,7 @@ class State:
         target = folder / f"state-{now_ns:020d}.duckdb"
         partial = target.with_suffix(".partial")
         with self._lock:
-            with store_errors():
-                run(self._engine.cursor("state"), "CHECKPOINT state")
+            self._checkpoint()
             try:
                 shutil.copyfile(self._path, partial)
                 _sync(partial)
@@ -92,6 +115,10 @@ class State:
         for old in sorted(folder.glob("state-*.duckdb"))[:-SNAPSHOTS_KEPT]:
             old.unlink(missing_ok=True)
         return target
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _sync(path: Path) -> None:

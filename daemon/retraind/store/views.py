@@ -26,19 +26,31 @@ def create_segment_views(cursor: Cursor, catalogs: Sequence[str]) -> None:
     for relation in STORED:
         everything = union(relation, catalogs)
         if relation == "spans":
-            # The ids alone decide which row of a span is shown, so that wide columns are read once.
-            ids = " UNION ALL ".join(
-                f"SELECT seq, trace_id, span_id FROM {catalog}.main.spans"  # noqa: S608
-                for catalog in catalogs
-            )
             run(cursor, f"CREATE OR REPLACE VIEW memory.main.stored_spans AS {everything}")
             _copy_comments(cursor, relation, catalogs[-1], view="stored_spans")
-            everything = (
-                f"SELECT * FROM ({everything}) WHERE seq IN "  # noqa: S608
-                f"(SELECT min(seq) FROM ({ids}) GROUP BY trace_id, span_id)"
-            )
+            everything = _once(catalogs)
         run(cursor, f"CREATE OR REPLACE VIEW memory.main.{relation} AS {everything}")
         _copy_comments(cursor, relation, catalogs[-1])
+
+
+def create_own_views(cursor: Cursor, catalogs: Sequence[str], sql: str) -> None:
+    """Views over these segments that this connection alone sees, as far as `sql` names them."""
+    for relation, view in (*((r, r) for r in STORED), ("spans", "stored_spans")):
+        if view in sql.lower():
+            rows = _once(catalogs) if view == "spans" else union(relation, catalogs)
+            run(cursor, f"CREATE TEMP VIEW {view} AS {rows}")
+
+
+def _once(catalogs: Sequence[str]) -> str:
+    """Each span once. The ids alone decide which row is shown: wide columns are read once."""
+    ids = " UNION ALL ".join(
+        f"SELECT seq, trace_id, span_id FROM {catalog}.main.spans"  # noqa: S608
+        for catalog in catalogs
+    )
+    return (
+        f"SELECT * FROM ({union('spans', catalogs)}) WHERE seq IN "  # noqa: S608
+        f"(SELECT min(seq) FROM ({ids}) GROUP BY trace_id, span_id)"
+    )
 
 
 def create_state_views(cursor: Cursor) -> None:

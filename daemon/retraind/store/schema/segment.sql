@@ -232,6 +232,6 @@ COMMENT ON COLUMN ledger.message IS 'error_message of the answer, NULL when it w
 COMMENT ON COLUMN ledger.committed_at IS 'Wall time (UTC) of the commit.';
 
 CREATE TABLE segment_info (key VARCHAR NOT NULL, value VARCHAR NOT NULL);
-COMMENT ON TABLE segment_info IS 'schema_version, engine_version, created_at and first_seq of this file.';
+COMMENT ON TABLE segment_info IS 'schema_version, engine_version, created_at_ns and merged_from (ids of the segments whose rows it took over) of this file.';
 COMMENT ON COLUMN segment_info.key IS 'Name of the fact.';
 COMMENT ON COLUMN segment_info.value IS 'Its value as text.';

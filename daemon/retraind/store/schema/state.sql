@@ -20,13 +20,13 @@ CREATE TABLE segments (
   first_time     TIMESTAMP_NS,
   last_time      TIMESTAMP_NS
 );
-COMMENT ON TABLE segments IS 'The segment files under store/: hot, sealed, quarantined (could not be opened) or dropped (retention).';
-COMMENT ON COLUMN segments.id IS 'Number of the file, ascending.';
+COMMENT ON TABLE segments IS 'The segment files under store/: hot, sealed, quarantined (could not be opened), dropped (retention) or merged (a later file has their rows).';
+COMMENT ON COLUMN segments.id IS 'Number of the file in order of creation; a merged file comes after those it replaced, so order by first_seq.';
 COMMENT ON COLUMN segments.file IS 'File name under store/.';
-COMMENT ON COLUMN segments.status IS 'hot, sealing, sealed, quarantined or dropped.';
+COMMENT ON COLUMN segments.status IS 'hot, sealing, sealed, quarantined, dropped or merged.';
 COMMENT ON COLUMN segments.schema_version IS 'Version of its tables.';
-COMMENT ON COLUMN segments.created_at IS 'Wall time (UTC) of creation.';
-COMMENT ON COLUMN segments.sealed_at IS 'Wall time (UTC) of sealing.';
+COMMENT ON COLUMN segments.created_at IS 'Wall time (UTC) of creation; of a merged file, of its oldest source.';
+COMMENT ON COLUMN segments.sealed_at IS 'Wall time (UTC) of sealing; of a merged file, of its newest source.';
 COMMENT ON COLUMN segments.span_rows IS 'Rows of spans, once sealed.';
 COMMENT ON COLUMN segments.bytes IS 'Size of the sealed file.';
 COMMENT ON COLUMN segments.first_seq IS 'Lowest seq.';
