@@ -26,7 +26,7 @@ from .payload import requests
 from .variation import Variation
 
 HOME = Path(".cache/phoenix")
-REQUESTS = 12
+REQUESTS = 6
 SPANS_PER_REQUEST = 512
 LIMIT_SECONDS = 300.0
 

@@ -42,7 +42,7 @@ class Extent:
     sessions: int = 300
     reference_hours: int = 4
     window_hours: int = 3
-    rounds: int = 3
+    rounds: int = 5
 
 
 QUICK = Extent(sessions=3, reference_hours=1, window_hours=1, rounds=1)
@@ -64,7 +64,7 @@ def run(extent: Extent) -> Row:
         "spans, 10 n": large.spans,
         "windows evaluated, n": small.windows,
         "windows evaluated, 10 n": large.windows,
-        "  of these with a reference to test against": SERIES * extent.window_hours,
+        "features tested with a p-value, n and 10 n": f"{small.tested} and {large.tested}",
         "sessions a window, n and 10 n": f"{extent.sessions} and {extent.sessions * 10}",
         "seconds, n": few,
         "seconds, 10 n": many,
@@ -74,7 +74,7 @@ def run(extent: Extent) -> Row:
         "ratio": many / few,
     }
     row.goals = {
-        "the same windows": small.windows == large.windows,
+        "the same windows": (small.windows, small.tested) == (large.windows, large.tested),
         f"ratio <= {GOAL}": many / few <= GOAL,
     }
     return row
@@ -85,7 +85,7 @@ class _Store:
 
     def __init__(self, data: Path, extent: Extent, sessions: int) -> None:
         self.spans = SERIES * sessions * (extent.reference_hours + extent.window_hours)
-        self.windows = 0
+        self.windows = self.tested = 0
         self._data = data
         self._extent = extent
         self._sessions = sessions
@@ -119,7 +119,9 @@ class _Store:
                 ),
                 seconds=300,
             )
+            tested = daemon.sql("SELECT count(*) AS n FROM windows WHERE p_value IS NOT NULL")
         self.windows = int(metrics["retraind_window_evaluations_total"])
+        self.tested = int(tested[0]["n"])
         seconds: float = metrics["retraind_window_evaluation_duration_seconds_sum"]
         return seconds
 
