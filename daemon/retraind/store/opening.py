@@ -206,6 +206,11 @@ def _open(segments: Segments, segment: Segment) -> Segment | None:
             segments.initialise(segment)
             info = {}
         version = int(info.get("schema_version", SCHEMA_VERSION))
+        if version > SCHEMA_VERSION:
+            raise StartError(
+                f"{segments.path(segment)} was written by a newer retraind (schema {version}); "
+                "install that version"
+            )
         created_ns = segment.created_ns or int(info.get("created_at_ns", 0))
         segment = replace(segment, schema_version=version, created_ns=created_ns)
         if segment.status != "sealed":
