@@ -13,6 +13,8 @@ from importlib.resources import files
 _NAME = re.compile(r"^-- name: *(\w+) *$", re.MULTILINE)
 _OBJECT = re.compile(r"^(CREATE TABLE|COMMENT ON TABLE|COMMENT ON COLUMN) ", re.MULTILINE)
 
+_COMMENT = re.compile(r"""^COMMENT ON TABLE "?(\w+)"? IS ('(?:[^']|'')*');$""", re.MULTILINE)
+
 SCHEMA_VERSION = 1
 
 
@@ -20,6 +22,13 @@ def schema_script(name: str, catalog: str) -> str:
     """The statements of schema/<name>.sql for the attached file `catalog`."""
     text = files(__package__).joinpath("schema", f"{name}.sql").read_text(encoding="utf-8")
     return _OBJECT.sub(rf"\1 {catalog}.", text)
+
+
+@cache
+def table_comments(name: str) -> dict[str, str]:
+    """What schema/<name>.sql says of each table, as the literal that it gives."""
+    text = files(__package__).joinpath("schema", f"{name}.sql").read_text(encoding="utf-8")
+    return dict(_COMMENT.findall(text))
 
 
 def parse_queries(text: str) -> dict[str, str]:

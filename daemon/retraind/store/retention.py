@@ -32,8 +32,8 @@ class Retention:
 
         What is being merged waits for the next time.
         """
-        due = self._due()
-        for segment in due:
+        deleted = []
+        for segment in self._due():
             with self._segments.alone(READERS_SECONDS):
                 if not self._segments.is_deletable(segment):
                     continue
@@ -41,10 +41,11 @@ class Retention:
                 self._segments.refresh_views()
                 self._segments.detach(segment)
                 self._segments.path(segment).unlink(missing_ok=True)
+            deleted.append(segment)
             self._telemetry.segments_deleted.inc()
             log.info("segment deleted", file=segment.file, span_rows=segment.span_rows)
         self._telemetry.stored_bytes.set(self._total())
-        return due
+        return deleted
 
     def _due(self) -> list[Segment]:
         sealed = [segment for segment in self._segments.all() if segment.status == "sealed"]

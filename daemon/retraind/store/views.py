@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from retraind.store.engine import Cursor, quoted, run
+from retraind.store.engine import Cursor, run
+from retraind.store.queries import table_comments
 
 STORED = ("spans", "evaluations", "logs", "quarantine")
 
@@ -27,10 +28,10 @@ def create_segment_views(cursor: Cursor, catalogs: Sequence[str]) -> None:
         everything = union(relation, catalogs)
         if relation == "spans":
             run(cursor, f"CREATE OR REPLACE VIEW memory.main.stored_spans AS {everything}")
-            _copy_comments(cursor, relation, catalogs[-1], view="stored_spans")
+            _comment(cursor, "segment", relation, "stored_spans")
             everything = _once(catalogs)
         run(cursor, f"CREATE OR REPLACE VIEW memory.main.{relation} AS {everything}")
-        _copy_comments(cursor, relation, catalogs[-1])
+        _comment(cursor, "segment", relation, relation)
 
 
 def create_own_views(cursor: Cursor, catalogs: Sequence[str], sql: str) -> None:
@@ -61,15 +62,10 @@ def create_state_views(cursor: Cursor) -> None:
     for (table,) in tables:
         everything = f'SELECT * FROM state.main."{table}"'  # noqa: S608
         run(cursor, f'CREATE OR REPLACE VIEW memory.main."{table}" AS {everything}')
-        _copy_comments(cursor, table, "state")
+        _comment(cursor, "state", table, table)
 
 
-def _copy_comments(cursor: Cursor, relation: str, catalog: str, view: str | None = None) -> None:
-    rows = run(
-        cursor,
-        "SELECT comment FROM duckdb_tables() WHERE database_name = ? AND table_name = ?",
-        [catalog, relation],
-    )
-    for (comment,) in rows:
-        if comment is not None:
-            run(cursor, f'COMMENT ON VIEW memory.main."{view or relation}" IS {quoted(comment)}')
+def _comment(cursor: Cursor, schema: str, table: str, view: str) -> None:
+    """Give a view its table's comment: from the script, since the catalogue is slow to search."""
+    if comment := table_comments(schema).get(table):
+        run(cursor, f'COMMENT ON VIEW memory.main."{view}" IS {comment}')

@@ -25,6 +25,7 @@ from retraind.store.sql import run_sql
 from store_harness import NOW_NS, SECOND_NS, batch, commit, open_database, query, value
 
 HERE = Path(__file__).parent
+FEW = 8  # files that one read may open, instead of 64: the tests need not make so many
 ROOT = HERE.parents[2]
 
 
@@ -195,7 +196,7 @@ def test_a_disk_that_fills_during_a_checkpoint_loses_nothing(tmp_path: Path) -> 
             capture_output=True, text=True, timeout=120, check=False,
             env=os.environ | {"PYTHONPATH": f"{ROOT / 'daemon'}:{ROOT / 'tests'}"},
         )  # fmt: skip
-        assert child.returncode in (3, 4), child.stderr
+        assert child.returncode == 3, child.stderr
         lines = [line for line in child.stdout.splitlines() if line.startswith("acked ")]
         acked = {int(line.split()[1]) for line in lines}
         assert len(acked) > 10
@@ -220,12 +221,15 @@ def many(folder: Path, n: int) -> Database:
     return database
 
 
-def test_more_files_than_one_read_may_open(tmp_path: Path) -> None:
-    n = ATTACHED_FOR_ONE_READ + 6
+def test_more_files_than_one_read_may_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ATTACHED_FOR_ONE_READ == 64
+    for module in ("segments", "sql"):
+        monkeypatch.setattr(f"retraind.store.{module}.ATTACHED_FOR_ONE_READ", FEW)
+    n = FEW + 6
     database = many(tmp_path, n)
     segments = database.segments
     everything = "SELECT count(*) AS n FROM spans"
-    assert query(database, everything) == [(ATTACHED_FOR_ONE_READ,)]  # the common view
+    assert query(database, everything) == [(FEW,)]  # the common view
     before = value(database, "segments_left_out_total")
     with segments.reading():
         chosen = segments.for_range(None, None, None)
@@ -238,7 +242,7 @@ def test_more_files_than_one_read_may_open(tmp_path: Path) -> None:
     for sql in (everything, "select count(*) as n from stored_SPANS"):
         asked = run_sql(database, sql, timeout_seconds=30, max_rows=9)
         assert asked.table["n"].to_pylist() == [n]  # a user sees all of them
-    assert query(database, everything) == [(ATTACHED_FOR_ONE_READ,)]
+    assert query(database, everything) == [(FEW,)]
     assert value(database, "segments_left_out_total") == before + 6
     database.close()
 
@@ -261,19 +265,19 @@ def test_old_files_are_detached_again(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_the_state_log_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(state, "LOG_BYTES", 64 * 1024)
+    monkeypatch.setattr(state, "LOG_BYTES", 16 * 1024)
     database = open_database(tmp_path)
     log = tmp_path / "retraind.duckdb.wal"
     sizes = []
-    for through in range(2000):
+    for through in range(600):
         with database.state.transaction() as tx:
             tx.run("write_progress", through=through)
         sizes.append(log.stat().st_size if log.exists() else 0)
-    assert max(sizes) <= 64 * 1024
+    assert max(sizes) <= 16 * 1024
     assert sum(b < a for a, b in pairwise(sizes)) >= 2  # several checkpoints
     database.close()
     database = open_database(tmp_path)
-    assert database.state.read("read_progress")["through_seq"].to_pylist() == [1999]
+    assert database.state.read("read_progress")["through_seq"].to_pylist() == [599]
     database.close()
 
 
