@@ -254,7 +254,7 @@ class Destination(Section):
 
 class Limits(Section):
     series: int = Field(
-        1000, description="Series in all; later ones are folded into __other__.", gt=0
+        1000, description="Series in all; later ones are counted, not watched.", gt=0
     )
     cohorts: int = Field(50, description="Cohorts per service and model.", gt=0)
     models: int = Field(50, description="Models per service and environment.", gt=0)
