@@ -218,8 +218,8 @@ class Telemetry:
         )
         self.series_limited = self._counter(
             "series_limited_total",
-            "Series folded into __other__ because limits.series, .models or .cohorts was "
-            "reached.", "limit",
+            "Series folded into __other__ (limits.models, limits.cohorts) or not watched "
+            "(limits.series).", "limit",
         )  # fmt: skip
         self.triggers = self._counter(
             "triggers_total", "Retrain triggers by leading reason.", "monitor", "reason"
