@@ -152,7 +152,7 @@ def _background(rounds: list[Round]) -> dict[str, float | str]:
     hours = total("panes_built_total")
     rows = total("pane_rows_total")
     return {
-        "hours of panes built": hours,
+        "pane rows written": hours,
         "decision windows evaluated": total("window_evaluations_total"),
         "pane building, µs per span read": seconds / max(rows, 1.0) * 1e6,
         "segment rotations": total("segment_rotations_total"),
