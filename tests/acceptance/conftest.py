@@ -1,6 +1,6 @@
 """One daemon for each module: its tests tell their rows apart by trace ids of their own.
 
-Each module is an xdist group, else every worker would start the module's daemon.
+Run in parallel with `--dist loadfile`, else every worker starts the daemon of every module.
 """
 
 from __future__ import annotations

@@ -29,8 +29,6 @@ from acceptance_harness import PROTOBUF, rows, secret_file
 from builders import a_request, a_span
 from harness import EXPORT, Daemon, eventually
 
-pytestmark = pytest.mark.xdist_group("access")
-
 CANNOT_START = 3
 
 

@@ -36,8 +36,6 @@ from acceptance_harness import JSON, LOGS, PROTOBUF, post, rows, trace_id
 from builders import a_request, a_span, attribute
 from harness import EXPORT, Daemon
 
-pytestmark = pytest.mark.xdist_group("compliance")
-
 NOW_NS = time.time_ns()
 ENCODED = [PROTOBUF, JSON]
 

@@ -14,8 +14,6 @@ import pytest
 from acceptance_harness import rows
 from harness import Daemon
 
-pytestmark = pytest.mark.xdist_group("exporters")
-
 APPLICATION = textwrap.dedent(
     """
     import os, sys

@@ -20,8 +20,6 @@ from acceptance_harness import cli, post, rows, secret_file
 from builders import a_request, a_span
 from harness import EXPORT, Daemon, eventually
 
-pytestmark = pytest.mark.xdist_group("health")
-
 CANNOT_START = 3
 RELOADED = "retraind_config_last_reload_successful"
 

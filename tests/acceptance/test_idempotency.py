@@ -19,8 +19,6 @@ from acceptance_harness import LOGS, post, rows, trace_id
 from builders import a_request, a_span
 from harness import EXPORT, Daemon
 
-pytestmark = pytest.mark.xdist_group("idempotency")
-
 NOW_NS = time.time_ns()
 SPANS = 5
 DUPLICATES = "retraind_receiver_duplicate_requests_total"

@@ -20,8 +20,6 @@ from builders import HOUR_NS, a_request, a_span
 from harness import Daemon
 from traffic import NOW_NS, SESSIONS, an_hour, in_order, wait_closed
 
-pytestmark = pytest.mark.xdist_group("policies")
-
 HOURS = 24
 CHANGE = 15
 BEGIN_NS = NOW_NS - (HOURS + 8) * HOUR_NS

@@ -21,8 +21,6 @@ from builders import HOUR_NS, a_request, a_span
 from harness import Daemon, eventually, free_port
 from traffic import NOW_NS, an_hour, wait_closed
 
-pytestmark = pytest.mark.xdist_group("prometheus")
-
 HOURS = 5
 SECRET_TEXT = "my card number is 4111"
 REQUIRED = os.environ.get("RETRAIND_REQUIRE_PROGRAMS") == "1"

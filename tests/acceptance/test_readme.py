@@ -14,8 +14,6 @@ import yaml
 from acceptance_harness import cli, rows, secret_file
 from harness import Daemon
 
-pytestmark = pytest.mark.xdist_group("readme")
-
 README = (Path(__file__).parents[2] / "README.md").read_text()
 SECRET = "whsec_" + "c2VjcmV0" * 6
 

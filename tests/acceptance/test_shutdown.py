@@ -18,8 +18,6 @@ from acceptance_harness import PROTOBUF, trace_id
 from builders import a_request, a_span
 from harness import EXPORT, Daemon
 
-pytestmark = pytest.mark.xdist_group("shutdown")
-
 SENDERS = 6
 SPANS = 50
 GRACE_SECONDS = 15.0

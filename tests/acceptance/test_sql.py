@@ -18,8 +18,6 @@ from acceptance_harness import cli, rows, secret_file
 from builders import a_request, a_span
 from harness import Daemon
 
-pytestmark = pytest.mark.xdist_group("sql")
-
 TOKEN = "an-admin-token-for-tests"
 SPANS = 30
 ROW_LIMIT = 25

@@ -20,8 +20,6 @@ from builders import HOUR_NS, a_request, a_span
 from harness import Daemon, eventually
 from traffic import NOW_NS, SESSIONS, an_hour, in_order, wait_closed
 
-pytestmark = pytest.mark.xdist_group("story")
-
 SECRET = "whsec_" + "c2VjcmV0" * 6
 QUIET_HOURS, DRIFTED_HOURS, RECOVERED_HOURS = 22, 6, 10
 REFERENCE_HOURS = 12
