@@ -84,7 +84,7 @@ class World:
     def restart(self) -> None:
         """A new evaluation that knows nothing but the files."""
         self.evaluator = Evaluator(
-            rows=StoredRows(self.database.reader),
+            rows=StoredRows(self.database.reader, lambda: self.database.writer.newest_seq),
             state=self.state,
             config=self.config,
             telemetry=self.telemetry,

@@ -107,7 +107,7 @@ class App:
             clock=self._clock,
         )  # fmt: skip
         self._evaluator = Evaluator(
-            rows=StoredRows(database.reader),
+            rows=StoredRows(database.reader, lambda: database.writer.newest_seq),
             state=database.state,
             config=config,
             telemetry=telemetry,

@@ -17,7 +17,7 @@ from retraind.evaluate.memory import Memory, Series, Source, SourceState
 from retraind.evaluate.tables import rows_table, timestamp
 from retraind.evaluate.tidy import KEPT_NS
 from retraind.model import HOUR_NS, SeriesKey
-from retraind.store.rows import StoredRows
+from retraind.store.rows import Column, StoredRows
 from retraind.store.state import State, Transaction
 from retraind.telemetry import Telemetry
 from retraind.window.panes import build_panes
@@ -50,8 +50,10 @@ class PaneBuilder:
         self._rows = rows
         self._state = state
         self._plans = plans
+        context = frozenset(alias for plan in plans for alias in plan.context())
         self._columns = {
-            alias: (source.kind, source.key) for alias, source in all_columns(plans).items()
+            alias: Column(source.kind, source.key, alias in context)
+            for alias, source in all_columns(plans).items()
         }
         self._limits = config.limits
         self._telemetry = telemetry
@@ -65,7 +67,7 @@ class PaneBuilder:
     def bring_up_to_date(self, memory: Memory, now_ns: int) -> None:
         """Absorb new rows, then build panes that closed or changed; `memory.due` says whose."""
         while True:
-            newest = self._rows.newest_seq(memory.through_seq)
+            newest = max(memory.through_seq, self._rows.newest_seq())
             through = min(newest, memory.through_seq + ABSORBED_ROWS)
             late = self._absorb(memory, through)
             for source in sorted(memory.sources):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -16,16 +17,21 @@ PANE_COLUMNS = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column that monitors read; see `expression`. `of_context`: of earlier spans, too."""
+
+    kind: str
+    key: str
+    of_context: bool
+
+
 class StoredRows:
-    """All methods raise StoreUnavailable or StoreFatal."""
+    """All methods raise StoreUnavailable or StoreFatal; `newest_seq` is the writer's."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, newest_seq: Callable[[], int]) -> None:
         self._reader = reader
-
-    def newest_seq(self, after: int) -> int:
-        """The highest committed seq of any row, `after` when there is none above it."""
-        rows = self._reader.fetch("newest_seq", after_seq=after)
-        return max(after, int(rows["seq"][0].as_py()))
+        self.newest_seq = newest_seq
 
     def new_rows(self, after: int, through: int) -> pa.Table:
         """service_name, environment, event_ns, received_ns of spans in (after, through], by seq."""
@@ -62,20 +68,19 @@ class StoredRows:
         pane_ns: int,
         last_ns: int,
         through: int,
-        columns: Mapping[str, tuple[str, str]],
+        columns: Mapping[str, Column],
     ) -> pa.Table:
         """Spans of [first_ns, last_ns) up to a seq, in traces that the source takes part in.
 
-        Only traces that go on or are judged from `pane_ns` on: the spans before it are context.
-        `columns`: alias to (kind, key), besides PANE_COLUMNS; see `expression`.
+        Only traces that go on or are judged from `pane_ns` on: the spans before it are context, and
+        have only the columns marked so. `columns`: alias to column, besides PANE_COLUMNS.
         """
-        extra = "".join(
-            f', {expression(kind, key)} AS "{_escaped(alias)}"'
-            for alias, (kind, key) in columns.items()
-            if alias not in PANE_COLUMNS
-        )
+        wanted = {alias: column for alias, column in columns.items() if alias not in PANE_COLUMNS}
+        context = {alias: column for alias, column in wanted.items() if column.of_context}
+        statement = named_queries()["pane_spans"]
+        statement = statement.replace("{extra}", _selected(wanted))
         return self._reader.fetch_sql(
-            named_queries()["pane_spans"].replace("{extra}", extra),
+            statement.replace("{context}", _selected(context)),
             first_ns=first_ns, last_ns=last_ns,
             service_name=service_name, environment=environment, through=through,
             pane_start=pane_ns,
@@ -86,6 +91,13 @@ class StoredRows:
         return self._reader.fetch(
             "pane_evaluations", first_ns=first_ns, last_ns=last_ns, through=through
         )
+
+
+def _selected(columns: Mapping[str, Column]) -> str:
+    return "".join(
+        f', {expression(column.kind, column.key)} AS "{_escaped(alias)}"'
+        for alias, column in columns.items()
+    )
 
 
 def expression(kind: str, key: str) -> str:

@@ -78,6 +78,11 @@ class Writer:
         self._watch()
         self._thread = threading.Thread(target=self._loop, name="commit", daemon=True)
 
+    @property
+    def newest_seq(self) -> int:
+        """Every row up to this seq is committed, and none above it."""
+        return self._next_seq - 1
+
     def start(self) -> None:
         self._thread.start()
 

@@ -153,6 +153,11 @@ class MonitorPlan:
             sources.append(self.cohort)
         return {source.alias: source for source in sources}
 
+    def context(self) -> frozenset[str]:
+        """Aliases that earlier spans of a trace need, too: what is inherited, and the version."""
+        sources = [self.version] if self.cohort is None else [self.version, self.cohort]
+        return frozenset(source.alias for source in sources)
+
     def eval_plan(self, name: str) -> EvalPlan:
         """The configured plan of an eval, else the default of a well-known name."""
         return self.evals.get(name) or WELL_KNOWN_EVALS.get(_eval_name(name), _SILENT)

@@ -23,11 +23,6 @@ select distinct left(coalesce(service_name, ''), 128) as service_name,
 from {spans} join fresh using (trace_id)
 where seq <= $through
 
--- name: newest_seq
--- The highest committed seq, 0 in an empty store. A commit numbers its evaluations after its spans.
-select coalesce(max(seq), 0) as seq
-from (select seq from {spans} union all select seq from {evaluations})
-
 -- name: rows_per_hour
 -- Stored rows of one source by hour of event time, to cut long ranges into bounded pieces.
 select epoch_ns(date_trunc('hour', start_time)) as hour_ns, count(*) as n
@@ -39,11 +34,13 @@ order by all
 
 -- name: pane_spans
 -- Spans of a time range in traces of one source, with the columns that the monitors read ({extra}).
--- Earlier spans are context: only those of traces that go on, or are judged, from $pane_start on.
-with stored as (
+-- Spans before $pane_start are context: only those of traces that go on, or are judged, from there
+-- on, and only with what is inherited or names a version ({context}): features, texts among them,
+-- are read for the panes' own hours alone.
+with stored as not materialized (
   select * from {spans} where seq <= $through
 ),
-mine as (
+mine as materialized (
   select distinct trace_id from stored
   where left(coalesce(service_name, ''), 128) = $service_name
     and left(coalesce(environment, ''), 128) = $environment
@@ -53,6 +50,12 @@ mine as (
 select seq, trace_id, span_id, parent_span_id, start_time, service_name, environment, operation,
        request_model, response_model, session_id, run_id, variant{extra}
 from stored semi join mine using (trace_id)
+where start_time >= make_timestamp_ns($pane_start)
+union all by name
+select seq, trace_id, span_id, parent_span_id, start_time, service_name, environment, operation,
+       request_model, response_model, session_id, run_id, variant{context}
+from stored semi join mine using (trace_id)
+where start_time < make_timestamp_ns($pane_start)
 
 -- name: pane_evaluations
 -- Evaluation results of an hour range by their own time.
