@@ -71,7 +71,7 @@ def wait_closed(daemon: Daemon, through_ns: int, services: Iterable[str] = ("sho
     """Wait until all rows are absorbed and every service's hours before `through_ns` are closed."""
     names = ", ".join(f"'{name}'" for name in services)
     query = (
-        "select (select through_seq from progress) = (select max(seq) from stored_spans) as done, "
+        "select (select through_seq from progress) >= (select max(seq) from stored_spans) as done, "
         "(select min(epoch_ns(closed_through)) from watermarks "
         f"where service_name in ({names})) as closed"
     )

@@ -158,7 +158,9 @@ def commands() -> str:
         ),
     ]
     for name, command in _walk("retraind", cli):
-        context = click.Context(command, info_name=name, terminal_width=80)
+        # The group's own help option, as a user sees it: click keeps the first one that was made.
+        names = cli.context_settings["help_option_names"]
+        context = click.Context(command, info_name=name, terminal_width=80, help_option_names=names)
         parts.append(f"## {name}\n\n```text\n{command.get_help(context)}\n```\n")
     return "\n".join(parts)
 

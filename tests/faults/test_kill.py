@@ -151,7 +151,7 @@ def closed_panes(daemon: Daemon) -> list[dict[str, object]]:
 def settled(daemon: Daemon) -> bool:
     """True once every row has been looked at and the marker has closed the hours before it."""
     row = daemon.sql(
-        "select (select through_seq from progress) = (select max(seq) from stored_spans) done,"
+        "select (select through_seq from progress) >= (select max(seq) from stored_spans) done,"
         " (select max(epoch_ns(closed_through)) from watermarks) c"
     )[0]
     return bool(row["done"]) and int(str(row["c"] or 0)) >= NOW_NS - HOUR_NS

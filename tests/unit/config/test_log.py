@@ -37,7 +37,7 @@ def test_not_a_terminal_gets_one_json_object_a_line() -> None:
         raise ValueError("broken")
     except ValueError:
         structlog.get_logger().exception("tick failed")
-    logging.getLogger("uvicorn.error").warning("from %s", "elsewhere")
+    logging.getLogger("elsewhere").warning("from %s", "elsewhere")
     lines = {line["event"]: line for line in map(json.loads, out.getvalue().splitlines())}
     sealed = lines["segment sealed"]
     assert (sealed["segment"], sealed["level"]) == (7, "info")
