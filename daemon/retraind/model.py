@@ -84,11 +84,11 @@ class Counts:
     total_squares: int = 0
     results: int = 0
     failures: int = 0
+    n: int = field(init=False, compare=False, repr=False)
+    """Sessions with a value: the sum of `counts`, taken once because it is asked for often."""
 
-    @property
-    def n(self) -> int:
-        """Sessions with a value."""
-        return sum(self.counts)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "n", sum(self.counts))
 
 
 @dataclass(frozen=True, slots=True)

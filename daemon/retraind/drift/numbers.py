@@ -45,9 +45,19 @@ def compare_numbers(
     sessions join a neighbour. With fewer than five bins left the test has fewer components, and
     with one bin left p is 1. Raises ValueError when a side has no values.
     """
-    before, now = Sample.of(reference), Sample.of(current)
-    psi_bins = psi_bins or quantile_bins(before, PSI_BINS)
-    test_bins = test_bins or quantile_bins(before, TEST_BINS)
+    before = Sample.of(reference)
+    return compare_samples(
+        before,
+        Sample.of(current),
+        psi_bins or quantile_bins(before, PSI_BINS),
+        test_bins or quantile_bins(before, TEST_BINS),
+    )
+
+
+def compare_samples(
+    before: Sample, now: Sample, psi_bins: NumericBins, test_bins: NumericBins
+) -> DriftResult:
+    """As `compare_numbers`, with both sides as arrays and the bins given."""
     effect, parts = _effect(before, now, psi_bins)
     z = smooth_components(count_in(before, test_bins), count_in(now, test_bins))
     statistic = float(z @ z)
