@@ -37,12 +37,19 @@ def test_drift_of_one_series_is_named_and_nothing_else_alarms(tmp_path):
     (quiet,) = rows(
         folder,
         "select count(distinct (series_id, window_start)) as windows, "
-        "count(*) filter (where verdict in ('alarm', 'retrain')) as alarms from windows "
+        "count(*) filter (where verdict = 'alarm') as alarms from windows "
         "where verdict not in ('immature', 'no_data', 'context') and window_end <= "
         f"timestamp '{spans['first'][:19].replace('T', ' ')}' + interval 7 days",
     )
     assert quiet["windows"] >= 100
+    # A single window in a drift band is no alarm: that takes two of three, and opens an episode.
     assert quiet["alarms"] == 0
+    (episodes,) = rows(
+        folder,
+        "select count(*) as early from episodes where opened_at <= "
+        f"timestamp '{spans['first'][:19].replace('T', ' ')}' + interval 7 days",
+    )
+    assert episodes["early"] == 0
     assert len(rows(folder, 'select id from "references" where active')) == 6
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -58,8 +58,17 @@ def reference_id(kind: ReferenceKind, counts: Mapping[FeatureKey, Mapping[int, C
         for hour in sorted(counts[key]):
             item = counts[key][hour]
             sums = (item.missing, item.total, item.total_squares, item.results, item.failures)
-            digest.update(repr((key, hour, item.kind, item.values, item.counts, sums)).encode())
+            digest.update(repr((key, hour, item.kind, len(item.values), sums)).encode())
+            for part in (item.values, item.counts):
+                digest.update(_bytes_of(part))
     return digest.hexdigest()
+
+
+def _bytes_of(values: Sequence[Any]) -> bytes:
+    """Integers as 64-bit little-endian, texts by their repr: long tuples of integers are costly."""
+    if values and isinstance(values[0], str):
+        return repr(values).encode()
+    return np.fromiter(values, "<i8", len(values)).tobytes()
 
 
 def freeze(kind: ReferenceKind, counts: Mapping[FeatureKey, Mapping[int, Counts]]) -> Reference:
