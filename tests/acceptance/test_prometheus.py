@@ -173,7 +173,10 @@ def test_prometheus_scrapes_and_answers(daemon: Daemon, tmp_path: Path) -> None:
 
 def healthy_target(address: str) -> dict[str, Any] | None:
     try:
-        body = httpx2.get(f"http://{address}/api/v1/targets", timeout=2).json()
+        answer = httpx2.get(f"http://{address}/api/v1/targets", timeout=2)
+        if answer.status_code != httpx2.codes.OK:  # it answers 503 in plain text while it starts
+            return None
+        body = answer.json()
     except httpx2.TransportError:
         return None
     targets: list[dict[str, Any]] = body["data"]["activeTargets"]
