@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from retraind.drift.bins import bin_counts, numeric_bins
+from bins import bin_counts, numeric_bins
 from retraind.drift.categories import compare_categories
 from retraind.drift.compare import compare
 from retraind.drift.family import select

@@ -69,16 +69,6 @@ class Sample:
         )
 
 
-def numeric_bins(reference: Counts, bins: int) -> NumericBins:
-    """At most `bins` bins with about equal shares of the reference; see `quantile_bins`."""
-    return quantile_bins(Sample.of(reference), bins)
-
-
-def bin_counts(counts: Counts, bins: NumericBins) -> IntArray:
-    """Sessions in each bin, shape (len(bins),)."""
-    return count_in(Sample.of(counts), bins)
-
-
 def quantile_bins(reference: Sample, bins: int) -> NumericBins:
     """At most `bins` bins with about equal shares of the reference.
 

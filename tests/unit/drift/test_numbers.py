@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from retraind.drift.bins import NumericBins, adjacent_groups, bin_counts, numeric_bins
+from bins import bin_counts, numeric_bins
+from retraind.drift.bins import NumericBins, adjacent_groups
 from retraind.drift.numbers import METHOD, compare_numbers, smooth_components
 from retraind.model import Counts
 from retraind.window.buckets import bucket
