@@ -14,10 +14,11 @@ from typing import Any
 import httpx2
 import pytest
 import yaml
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from prometheus_client.parser import text_string_to_metric_families
 
 from acceptance_harness import post
-from builders import HOUR_NS, a_request, a_span
+from builders import HOUR_NS, a_request, a_span, attribute
 from harness import Daemon, eventually, free_port
 from traffic import NOW_NS, an_hour, wait_closed
 
@@ -62,6 +63,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
         }
         for hour in range(HOURS):
             request = an_hour(begin_ns + hour * HOUR_NS, hour, fail_rate=0.5, attributes=private)
+            judged_by_two(request)
             running.export(request)
         running.export(request)
         last = a_span(1, start_ns=begin_ns + HOURS * HOUR_NS + HOUR_NS // 10)
@@ -73,6 +75,15 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
         failures = 'retraind_webhook_delivery_failures_total{destination="nobody"'
         eventually(lambda: any(key.startswith(failures) for key in running.metrics()))
         yield running
+
+
+def judged_by_two(request: ExportTraceServiceRequest) -> None:
+    """Every answer gets a second judgement, by another version of the evaluator."""
+    for span in request.resource_spans[0].scope_spans[0].spans:
+        second = span.events.add()
+        second.CopyFrom(span.events[0])
+        for event, version in zip(span.events, ("1", "2"), strict=True):
+            event.attributes.append(attribute("gen_ai.evaluation.evaluator.version", version))
 
 
 def exposition(daemon: Daemon) -> str:
@@ -124,6 +135,23 @@ def test_what_came_in_is_accounted_for(daemon: Daemon) -> None:
     assert acknowledged == HOURS + 2
 
 
+def test_the_drift_of_scores_is_exported_by_version(daemon: Daemon) -> None:
+    """Two judges of one model's answers are two series; both equal their newest `windows` row."""
+    newest = daemon.sql(
+        "select version, psi_corrected from windows where feature = 'groundedness' "
+        "and kind = 'score' and psi_corrected is not null "
+        "qualify window_end = max(window_end) over ()"
+    )
+    assert {row["version"] for row in newest} == {"gpt-4o|judge:1", "gpt-4o|judge:2"}
+    exported = {
+        sample.labels["version"]: sample.value
+        for family in text_string_to_metric_families(exposition(daemon))
+        for sample in family.samples
+        if sample.name == "retraind_drift_score" and sample.labels["feature"] == "groundedness"
+    }
+    assert exported == {row["version"]: row["psi_corrected"] for row in newest}
+
+
 @pytest.mark.real
 def test_prometheus_scrapes_and_answers(daemon: Daemon, tmp_path: Path) -> None:
     address = f"127.0.0.1:{free_port()}"
@@ -160,7 +188,7 @@ def test_prometheus_scrapes_and_answers(daemon: Daemon, tmp_path: Path) -> None:
         assert eventually(lambda: query(address, firing)) == [1.0]
         assert query(address, 'retraind_drift_score{method!="psi"}') == []
         assert query(address, "sum(retraind_triggers_total)") == [1.0]
-        over = "retraind_drift_score >= on(monitor,service_name,model,cohort,feature,window,reference,method) retraind_drift_threshold"  # noqa: E501
+        over = "retraind_drift_score >= on(monitor,service_name,model,cohort,feature,version,window,reference,method) retraind_drift_threshold"  # noqa: E501
         query(address, over)
         rate = "rate(retraind_receiver_request_bytes_total[1m])"
         assert eventually(lambda: query(address, rate))

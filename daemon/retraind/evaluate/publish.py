@@ -104,11 +104,12 @@ class Publisher:
 
     def _drift(self, watched: Watched) -> Iterable[DriftRow]:
         for row, key, series in self._rows(watched):
-            if row.get("psi_corrected") is None or key.version:
+            if row.get("psi_corrected") is None:
                 continue
             yield DriftRow(
                 series=series,
                 feature=key.feature,
+                version=key.version,
                 scores={
                     "psi": row["psi_corrected"],
                     "kl_reference_current": row["kl_reference_current"],

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 SERIES = ("monitor", "service_name", "deployment_environment", "model", "cohort")
-FEATURE = (*SERIES, "feature", "window", "reference")
+FEATURE = (*SERIES, "feature", "version", "window", "reference")
 EVAL = (*SERIES, "eval", "version")
 
 STATES = ("ok", "pending", "firing", "resolving", "no_data", "immature")

@@ -83,7 +83,7 @@ def samples(snapshot: Snapshot, methods: Collection[str]) -> Iterator[Sample]:
 
 def _drift(snapshot: Snapshot, methods: Collection[str]) -> Iterator[Sample]:
     for row in snapshot.drift:
-        labels = (*_series(row.series), row.feature, WINDOW, row.reference)
+        labels = (*_series(row.series), row.feature, row.version, WINDOW, row.reference)
         for method in methods:
             yield catalogue.DRIFT_SCORE, (*labels, method), row.scores.get(method)
         if "psi" in methods:

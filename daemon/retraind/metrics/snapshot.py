@@ -14,10 +14,12 @@ class DriftRow:
 
     `scores` by method: psi (corrected), kl_reference_current, kl_current_reference, js.
     `threshold` is the PSI where the retrain band begins. `reference` is its kind, never its id.
+    `version` is the model's, with the judge's if there is one, for scores; else empty.
     """
 
     series: SeriesKey
     feature: str
+    version: str
     scores: Mapping[str, float]
     threshold: float
     p_value: float | None

@@ -35,7 +35,7 @@ LABELS = {
 }
 SCORES = {"psi": 0.31, "kl_reference_current": 0.2, "kl_current_reference": 0.3, "js": 0.1}
 FULL = Snapshot(
-    drift=(DriftRow(KEY, "input_tokens", SCORES, 0.25, 0.0004),),
+    drift=(DriftRow(KEY, "input_tokens", "", SCORES, 0.25, 0.0004),),
     rates=(RateRow(KEY, "groundedness", "model-a-7", 200, 30, 0.15, 0.11, 0.2),),
     scores=(ScoreRow(KEY, "groundedness", "model-a-7", 0.71),),
     windows=(WindowRow(KEY, 281, 1_700_000_000_500_000_000),),
@@ -62,7 +62,8 @@ def test_every_row_is_exported_with_its_labels(telemetry: Telemetry) -> None:
     SnapshotCollector(telemetry, 1000).snapshot = FULL
     found = scraped(telemetry)
 
-    feature = LABELS | {"feature": "input_tokens", "window": "decision", "reference": "pinned"}
+    feature = LABELS | {"feature": "input_tokens", "version": ""}
+    feature |= {"window": "decision", "reference": "pinned"}
     assert found["retraind_drift_score"] == [(feature | {"method": "psi"}, 0.31)]
     assert found["retraind_drift_threshold"] == [(feature | {"method": "psi"}, 0.25)]
     assert found["retraind_drift_p_value"] == [(feature, 0.0004)]
@@ -102,7 +103,7 @@ def test_series_without_data_disappear(telemetry: Telemetry) -> None:
     collector.snapshot = FULL
     assert "retraind_drift_score" in scraped(telemetry)
     collector.snapshot = Snapshot(
-        drift=(DriftRow(KEY, "input_tokens", {"psi": math.nan}, 0.25, None),),
+        drift=(DriftRow(KEY, "input_tokens", "", {"psi": math.nan}, 0.25, None),),
         rates=(RateRow(KEY, "groundedness", "", 0, 0, None, None, None),),
     )
     found = scraped(telemetry)
