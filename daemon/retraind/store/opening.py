@@ -46,7 +46,7 @@ def open_state(engine: Engine, data_dir: Path, now_ns: int) -> str | None:
     """Attach the state file. Returns a notice when a snapshot or a new file had to take over."""
     path = data_dir / "retraind.duckdb"
     try:
-        _attach_state(engine, path)
+        _attach_state(engine, path, now_ns)
         return None
     except duckdb.Error as error:
         log.error("state file cannot be read", error=str(error))
@@ -56,17 +56,17 @@ def open_state(engine: Engine, data_dir: Path, now_ns: int) -> str | None:
     for snapshot in sorted((data_dir / "snapshots").glob("state-*.duckdb"), reverse=True):
         try:
             shutil.copyfile(snapshot, path)
-            _attach_state(engine, path)
+            _attach_state(engine, path, now_ns)
         except duckdb.Error as error:
             log.error("snapshot cannot be read", file=snapshot.name, error=str(error))
             path.unlink(missing_ok=True)
         else:
             return f"the state file could not be read and was set aside; {snapshot.name} took over"
-    _attach_state(engine, path)
+    _attach_state(engine, path, now_ns)
     return "the state file could not be read and was set aside; there was no snapshot, so it is new"
 
 
-def _attach_state(engine: Engine, path: Path) -> None:
+def _attach_state(engine: Engine, path: Path, now_ns: int) -> None:
     engine.attach(path, "state")
     try:
         cursor = engine.cursor()
@@ -76,8 +76,8 @@ def _attach_state(engine: Engine, path: Path) -> None:
                 run(cursor, schema_script("state", "state"))
                 run(
                     cursor,
-                    "INSERT INTO state.main.schema_migrations VALUES (?, now()::TIMESTAMP)",
-                    [SCHEMA_VERSION],
+                    "INSERT INTO state.main.schema_migrations VALUES (?, make_timestamp(?))",
+                    [SCHEMA_VERSION, now_ns // 1000],
                 )
                 run(cursor, "INSERT INTO state.main.progress VALUES (0)")
         elif version > SCHEMA_VERSION:

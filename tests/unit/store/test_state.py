@@ -11,7 +11,7 @@ import pytest
 
 from retraind.errors import StoreError, StoreUnavailable
 from retraind.store.queries import named_queries, parse_queries
-from store_harness import batch, commit, open_database, query, value
+from store_harness import NOW_NS, batch, commit, open_database, query, value
 
 
 def test_a_transaction_rolls_back_when_its_block_raises(tmp_path: Path) -> None:
@@ -26,6 +26,12 @@ def test_a_transaction_rolls_back_when_its_block_raises(tmp_path: Path) -> None:
     database.close()
     database = open_database(tmp_path)
     assert database.state.read("read_progress")["through_seq"].to_pylist() == [7]
+    database.close()
+
+
+def test_the_schema_is_dated_by_the_clock_in_utc(tmp_path: Path) -> None:
+    database = open_database(tmp_path)
+    assert query(database, "SELECT epoch_ns(applied_at) FROM schema_migrations") == [(NOW_NS,)]
     database.close()
 
 
