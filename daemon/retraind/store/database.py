@@ -105,6 +105,7 @@ class Database:
             raise
         merger = Merger(segments, config, telemetry, clock, on_fatal=writer.fail)
         retention = Retention(segments, config, telemetry, clock)
+        retention.measure()
         return cls(
             data_dir, engine, state, segments, ledger, Reader(segments), writer, sealer, merger,
             retention, lock, telemetry, clock,

@@ -44,8 +44,12 @@ class Retention:
             deleted.append(segment)
             self._telemetry.segments_deleted.inc()
             log.info("segment deleted", file=segment.file, span_rows=segment.span_rows)
-        self._telemetry.stored_bytes.set(self._total())
+        self.measure()
         return deleted
+
+    def measure(self) -> None:
+        """Show how many bytes the segments have."""
+        self._telemetry.stored_bytes.set(self._total())
 
     def _due(self) -> list[Segment]:
         sealed = [segment for segment in self._segments.all() if segment.status == "sealed"]

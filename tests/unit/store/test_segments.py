@@ -55,6 +55,15 @@ def test_rotation_seals_and_records_the_old_segment(tmp_path: Path) -> None:
     database.close()
 
 
+def test_the_size_of_the_store_is_known_from_the_start(tmp_path: Path) -> None:
+    rotated(tmp_path).close()
+    database = open_database(tmp_path, start=False)
+    sizes = [path.stat().st_size for path in (tmp_path / "store").glob("segment-*")]
+    assert len(sizes) > 3
+    assert value(database, "store_size_bytes") == sum(sizes)
+    database.close()
+
+
 def test_seq_is_monotonic_over_segments_and_restarts(tmp_path: Path) -> None:
     rotated(tmp_path).close()
     database = open_database(tmp_path)
