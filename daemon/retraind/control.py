@@ -139,7 +139,7 @@ class Control:
 
     def _pin(self, memory: Memory, config: Config, request: PinReference) -> set[str]:
         """On the evaluation thread, between two ticks."""
-        monitors = {monitor.name: monitor for monitor in config.monitors}
+        monitors = config.monitors_by_name
         chosen = [
             series
             for series in memory.series.values()

@@ -287,6 +287,10 @@ class Config(Section):
     metrics: Metrics = Field(Metrics(), description="What is exported to Prometheus.")
     tick: Duration = Field(5.0, description="How often windows are looked at.", gt=0)
 
+    @property
+    def monitors_by_name(self) -> dict[str, Monitor]:
+        return {monitor.name: monitor for monitor in self.monitors}
+
     @field_validator("monitors", "destinations")
     @classmethod
     def _unique_names(cls, items: tuple[Any, ...]) -> tuple[Any, ...]:
