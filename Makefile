@@ -4,7 +4,7 @@ BIN := .venv/bin
 SEED ?= 7
 DRIFT ?= gpt-4o-mini/emea
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test lint bench corpus docs clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -25,6 +25,9 @@ lint: .venv/ready ## format, lint, types, import layers
 
 bench: .venv/ready ## ratios, side by side in one run
 	$(BIN)/python -m tests.bench
+
+corpus: .venv/ready ## run the libraries of tests/corpus again and record what they send
+	$(BIN)/python -m tests.corpus.record $(LIBRARIES)
 
 docs: .venv/ready ## regenerate docs/configuration.md, docs/metrics.md and docs/cli.md
 	$(BIN)/python -m retraind.docs

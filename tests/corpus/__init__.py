@@ -1,0 +1,1 @@
+"""Spans of real libraries, and what retraind must make of them."""
