@@ -219,10 +219,9 @@ class Intake:
         )
         for i, request in enumerate(requests):
             request.rejections, request.dropped = decoded.rejections[i], decoded.dropped[i]
-        self._telemetry.repaired_strings.inc(decoded.repaired_strings)
-        self._telemetry.duplicate_attributes.inc(decoded.duplicate_attributes)
+        repaired, duplicates = decoded.repaired_strings, decoded.duplicate_attributes
         future = self._writer.submit(decoded.batch)
-        future.add_done_callback(lambda done: self._committed(requests, done))
+        future.add_done_callback(lambda done: self._committed(requests, done, repaired, duplicates))
 
     def _refuse(self, request: _Request, error: Exception) -> None:
         """Answer a request that could not be decoded; keep its first bytes for the operator."""
@@ -240,9 +239,13 @@ class Intake:
     # Answers, from the decode thread or the commit thread.
 
     def _committed(
-        self, requests: list[_Request], done: Future[list[ExportResult | Exception]]
-    ) -> None:
+        self, requests: list[_Request], done: Future[list[ExportResult | Exception]],
+        repaired_strings: int, duplicate_attributes: int,
+    ) -> None:  # fmt: skip
         error = done.exception()
+        if error is None:  # else all of it comes again, and counts then
+            self._telemetry.repaired_strings.inc(repaired_strings)
+            self._telemetry.duplicate_attributes.inc(duplicate_attributes)
         outcomes: Sequence[Outcome] = (
             [error] * len(requests) if error is not None else done.result()
         )

@@ -36,14 +36,18 @@ WATCH_SECONDS = 1.0
 
 
 class _Pending:
-    """A submitted batch, its future, and the outcome of each of its requests so far."""
+    """A submitted batch, its future, and the outcome of each of its requests so far.
 
-    __slots__ = ("batch", "future", "outcomes")
+    `open` are the requests whose outcome is not final.
+    """
+
+    __slots__ = ("batch", "future", "open", "outcomes")
 
     def __init__(self, batch: WriteBatch) -> None:
         self.batch = batch
         self.future: Future[list[Outcome]] = Future()
         self.outcomes: list[Outcome] = list(batch.results)
+        self.open = set(range(len(batch.results)))
 
 
 class Writer:
@@ -97,9 +101,9 @@ class Writer:
     def submit(self, batch: WriteBatch) -> Future[list[Outcome]]:
         """Queue a batch; blocks while four others wait.
 
-        The future holds one ExportResult a request after the commit, or InvalidPayload in the place
-        of a request that the database refused. It raises StoreUnavailable or StoreFatal when
-        nothing of the batch was stored.
+        The future holds one ExportResult a request after the commit, or in its place InvalidPayload
+        when the database refused the request, StoreUnavailable or StoreFatal when it was not
+        stored. It raises one of the latter two when nothing of the batch was stored.
         """
         pending = _Pending(batch)
         with self._changed:
@@ -152,10 +156,15 @@ class Writer:
                 pending.future.set_result(pending.outcomes)
 
     def _refuse(self, group: list[_Pending], error: StoreError) -> None:
-        """Nothing that is still unresolved was stored: every client is told so."""
+        """Nothing that is still open was stored: every client is told so."""
         for pending in group:
-            # A copy: the error's traceback holds this group, and so all of its rows.
-            pending.future.set_exception(type(error)(str(error)))
+            # Copies: the error's traceback holds this group, and so all of its rows.
+            if len(pending.open) == len(pending.outcomes):
+                pending.future.set_exception(type(error)(str(error)))
+                continue
+            for i in pending.open:
+                pending.outcomes[i] = type(error)(str(error))
+            pending.future.set_result(pending.outcomes)
         if isinstance(error, StoreFatal):
             self.fail(error)
 
@@ -181,6 +190,8 @@ class Writer:
             fresh = []
             for i, digest in enumerate(pending.batch.digests):
                 known = self._ledger.lookup(digest)
+                if known is not None:
+                    pending.open.discard(i)
                 if known is None and digest not in seen:
                     fresh.append(i)
                     seen.add(digest)
@@ -217,32 +228,37 @@ class Writer:
                 self._commit_or_bisect(half, pending)
             if not halves:
                 self._set_poison_aside(parts[0], error, pending)
+        else:
+            for part in parts:
+                pending[id(part.batch)].open.difference_update(part.indices())
 
     def _set_poison_aside(
         self, part: Part, error: BaseException, pending: dict[int, _Pending]
     ) -> None:
         log.warning("request refused by the database", error=str(error)[:500])
+        if part.indices():
+            self._commit([Part(poison_batch(part, error))])
         self._telemetry.poison_requests.inc()
         for i in part.indices():
+            pending[id(part.batch)].open.discard(i)
             pending[id(part.batch)].outcomes[i] = InvalidPayload(
                 "the rows of this request cannot be stored"
             )
-        if part.indices():
-            self._commit([Part(poison_batch(part, error))])
 
     def _commit(self, parts: Sequence[Part]) -> None:
         """One transaction with all rows of the parts and their ledger entries."""
         started = time.perf_counter()
         committed_ns = self._clock.now_ns()
         catalog = self._segments.hot.catalog
-        rows = seq = quarantined = 0
+        rows = seq = quarantined = overflow = 0
         run(self._cursor, "BEGIN TRANSACTION")
         try:
             for table in TABLES:
                 stored = stored_rows(parts, table, self._next_seq + seq)
                 if stored is not None and table == "quarantine":
-                    stored = self._bounded(stored)
+                    rejected, stored = stored.num_rows, self._bounded(stored)
                     quarantined = stored.num_rows
+                    overflow = rejected - quarantined
                 if stored is not None and stored.num_rows:
                     self._insert(catalog, table, stored)
                     seq += stored.num_rows
@@ -260,7 +276,9 @@ class Writer:
             [(p.batch.digests[i], p.batch.results[i]) for p in parts for i in p.indices()],
             committed_ns,
         )
+        # Counted after the commit: what failed comes again.
         self._telemetry.quarantined_items.inc(quarantined)
+        self._telemetry.quarantine_overflow.inc(overflow)
         self._telemetry.commits.inc()
         self._telemetry.commit_rows.observe(rows)
         self._telemetry.commit_duration.observe(time.perf_counter() - started)
@@ -278,9 +296,7 @@ class Writer:
 
     def _bounded(self, rows: pa.Table) -> pa.Table:
         """As many rejected items as the segment may still keep; the others are only counted."""
-        kept = rows.slice(0, max(0, self._config.quarantine_rows - self._quarantined))
-        self._telemetry.quarantine_overflow.inc(rows.num_rows - kept.num_rows)
-        return kept
+        return rows.slice(0, max(0, self._config.quarantine_rows - self._quarantined))
 
     def _count_quarantined(self) -> int:
         catalog = self._segments.hot.catalog

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
@@ -20,6 +21,7 @@ from retraind.errors import InvalidPayload, StoreError, StoreFatal, StoreUnavail
 from retraind.model import ExportResult, WriteBatch
 from retraind.receive import batches
 from retraind.receive.intake import Intake
+from retraind.store import writer
 from retraind.telemetry import Telemetry
 from store_harness import NOW_NS, open_database, query
 
@@ -304,6 +306,50 @@ def test_rejected_spans_and_records_are_named_counted_and_kept(tmp_path: Path) -
     run(check, writer=database.writer, ledger=database.ledger)
     found = query(database, "select signal, reason from quarantine order by signal")
     assert found == [("logs", "encoding"), ("traces", "invalid_trace_id")]
+    database.close()
+
+
+def test_a_request_whose_commit_fails_counts_once_it_is_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine's own error at COMMIT, twice; the client sends again until it is acknowledged."""
+    database = open_database(tmp_path, quarantine_rows=1)
+    span, *bad = [a_span(seed, start_ns=NOW_NS, name="plain text") for seed in range(3)]
+    for each in bad:
+        each.trace_id = b"short"
+    span.attributes.extend([attribute("key", "once"), attribute("key", "twice")])
+    request = a_request([span, *bad]).SerializeToString().replace(b"plain text", b"plain\xfftext")
+    original, failures = writer.run, iter([True, True])
+
+    def run_or_fail(cursor: Any, sql: str, parameters: Any = None) -> Any:
+        if sql == "COMMIT" and next(failures, False):
+            raise duckdb.IOException("simulated: no space left on device")
+        return original(cursor, sql, parameters)
+
+    def counted(rig: Rig) -> list[float]:
+        store = database.writer._telemetry.registry.get_sample_value
+        return [
+            rig.value("accepted_spans_total", transport="grpc"),
+            rig.value("rejected_spans_total", reason="invalid_trace_id"),
+            rig.value("duplicate_attributes_total"),
+            store("retraind_quarantined_items_total") or 0.0,
+            store("retraind_quarantine_overflow_total") or 0.0,
+            float(rig.value("repaired_strings_total") > 0),
+        ]
+
+    async def check(rig: Rig) -> None:
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable):
+                await rig.send(request)
+            assert counted(rig) == [0, 0, 0, 0, 0, 0]
+        answer = await rig.send(request)
+        assert (answer.accepted, answer.rejected, answer.duplicate) == (1, 2, False)
+        assert counted(rig) == [1, 2, 1, 1, 1, 1]
+        assert (await rig.send(request)).duplicate
+        assert counted(rig) == [1, 2, 1, 1, 1, 1]
+
+    monkeypatch.setattr(writer, "run", run_or_fail)
+    run(check, writer=database.writer, ledger=database.ledger)
     database.close()
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
+from itertools import count
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from retraind.clock import ManualClock
-from retraind.errors import InvalidPayload
+from retraind.errors import InvalidPayload, StoreUnavailable
 from retraind.model import ExportResult, WriteBatch
+from retraind.store import writer
 from retraind.store.ledger import Ledger
 from retraind.telemetry import Telemetry
 from store_harness import (
@@ -100,6 +103,43 @@ def test_one_poison_request_does_not_harm_its_neighbours(tmp_path: Path, poisone
     assert value(database, "poison_requests_total") == 1
     seqs = query(database, "SELECT count(*), count(DISTINCT seq) FROM seg_000001.spans")
     assert seqs == [(7, 7)]
+    database.close()
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3])
+def test_a_commit_that_fails_half_way_acknowledges_what_is_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    """Bisected around one poison request into three transactions, one of which meets a bad disk."""
+    database = open_database(tmp_path, start=False)
+    three = batch([1], [2], [3])
+    ids = three.spans.column("trace_id").to_pylist()  # type: ignore[union-attr]
+    ids[1] = None  # NOT NULL in the table
+    three.spans = three.spans.set_column(0, "trace_id", pa.array(ids, pa.string()))  # type: ignore[union-attr]
+    original, commits = writer.run, count(1)
+
+    def run(cursor: duckdb.DuckDBPyConnection, sql: str, parameters: object = None) -> object:
+        if sql == "COMMIT" and next(commits) == failing:
+            raise duckdb.IOException("simulated")
+        return original(cursor, sql, parameters)
+
+    monkeypatch.setattr(writer, "run", run)
+    future = database.writer.submit(three)
+    database.start()
+    final = {1: [], 2: [ExportResult(1)], 3: [ExportResult(1), InvalidPayload]}[failing]
+    if failing == 1:
+        with pytest.raises(StoreUnavailable):
+            future.result(60)
+    else:
+        found = [o if isinstance(o, ExportResult) else type(o) for o in future.result(60)]
+        assert found == final + [StoreUnavailable] * (3 - len(final))
+    assert value(database, "poison_requests_total") == (failing == 3)
+    stored = query(database, "SELECT input_tokens FROM stored_spans")
+    assert stored == [(1,)] * (failing > 1)
+    again = commit(database, three)
+    assert [isinstance(o, ExportResult) for o in again] == [True, False, True]
+    assert [o.duplicate for o in (again[0], again[2])] == [failing > 1, False]
+    assert query(database, "SELECT input_tokens FROM stored_spans ORDER BY 1") == [(1,), (3,)]
     database.close()
 
 
