@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 HOUR_NS = 3_600_000_000_000
@@ -65,30 +67,46 @@ class SeriesKey:
 FeatureKind = Literal["number", "category", "score", "rate"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Counts:
     """Sparse, exact and additive counts of one feature, one value a session.
 
-    `values` are log-bucket indices for numbers and scores (see window/buckets.py), category texts
-    for categories, and shares of failed evaluations in millionths for rates; sorted, unique, and
-    paired with `counts`. `missing` sessions had no value. `total` and `total_squares` are sums of
-    the value and its square in millionths (fixed point), for scores and rates only; `results` and
-    `failures` count single evaluations, for rates only.
+    `values`, shape (values,), are log-bucket indices for numbers and scores (see
+    window/buckets.py), category texts (dtype object) for categories, and shares of failed
+    evaluations in millionths for rates; sorted, unique, and paired with `counts`. Both may be parts
+    of larger arrays, so nobody writes to them. `missing` sessions had no value. `total` and
+    `total_squares` are sums of the value and its square in millionths (fixed point), for scores and
+    rates only; `results` and `failures` count single evaluations, for rates only.
     """
 
     kind: FeatureKind
-    values: tuple[Any, ...]
-    counts: tuple[int, ...]
+    values: npt.NDArray[Any]
+    counts: npt.NDArray[np.int64]
     missing: int = 0
     total: int = 0
     total_squares: int = 0
     results: int = 0
     failures: int = 0
-    n: int = field(init=False, compare=False, repr=False)
+    n: int = field(init=False, repr=False)
     """Sessions with a value: the sum of `counts`, taken once because it is asked for often."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "n", sum(self.counts))
+        texts = self.kind == "category"
+        object.__setattr__(self, "values", np.asarray(self.values, object if texts else np.int64))
+        object.__setattr__(self, "counts", np.asarray(self.counts, np.int64))
+        object.__setattr__(self, "n", int(self.counts.sum()))
+
+    __hash__ = None  # type: ignore[assignment]  # as arrays have none
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Counts):
+            return NotImplemented
+        names = ("kind", "missing", "total", "total_squares", "results", "failures")
+        return (
+            all(getattr(self, name) == getattr(other, name) for name in names)
+            and np.array_equal(self.values, other.values)
+            and np.array_equal(self.counts, other.counts)
+        )
 
 
 @dataclass(frozen=True, slots=True)

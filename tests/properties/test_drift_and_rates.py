@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bins import bin_counts, numeric_bins
+from retraind.drift.bins import count_in, quantile_bins
 from retraind.drift.categories import compare_categories
 from retraind.drift.compare import compare
 from retraind.drift.family import select
@@ -94,15 +94,15 @@ def test_the_order_of_the_values_does_not_matter(
 
 
 @given(indices, indices, indices, st.integers(2, 20))
-def test_bin_counts_add_up(
+def test_count_in_add_up(
     reference: dict[int, int], one: dict[int, int], two: dict[int, int], bins: int
 ) -> None:
-    frozen = numeric_bins(counts("number", reference), bins)
+    frozen = quantile_bins(counts("number", reference), bins)
     assert len(frozen) <= bins
     assert list(frozen.edges) == sorted(set(frozen.edges))
     both = {value: one.get(value, 0) + two.get(value, 0) for value in one | two}
-    parts = bin_counts(counts("number", one), frozen) + bin_counts(counts("number", two), frozen)
-    assert parts.tolist() == bin_counts(counts("number", both), frozen).tolist()
+    parts = count_in(counts("number", one), frozen) + count_in(counts("number", two), frozen)
+    assert parts.tolist() == count_in(counts("number", both), frozen).tolist()
     assert parts.sum() == sum(both.values())
 
 

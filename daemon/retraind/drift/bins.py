@@ -54,22 +54,7 @@ def _end(index: int) -> str:
     return "0" if index == -1 else f"{bucket_bounds(index)[1]:.4g}"
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """Counts of a number as arrays of shape (values,): increasing bucket indices, sessions."""
-
-    values: IntArray
-    counts: IntArray
-
-    @classmethod
-    def of(cls, counts: Counts) -> Sample:
-        size = len(counts.values)
-        return cls(
-            np.fromiter(counts.values, np.int64, size), np.fromiter(counts.counts, np.int64, size)
-        )
-
-
-def quantile_bins(reference: Sample, bins: int) -> NumericBins:
+def quantile_bins(reference: Counts, bins: int) -> NumericBins:
     """At most `bins` bins with about equal shares of the reference.
 
     An edge is the smallest index at which the cumulative count reaches j/bins, in integer
@@ -89,7 +74,7 @@ def quantile_bins(reference: Sample, bins: int) -> NumericBins:
     return NumericBins(tuple(edges))
 
 
-def count_in(sample: Sample, bins: NumericBins) -> IntArray:
+def count_in(sample: Counts, bins: NumericBins) -> IntArray:
     """Sessions of the sample in each bin, shape (len(bins),)."""
     ends = np.searchsorted(sample.values, np.asarray(bins.edges, dtype=np.int64), side="right")
     below = np.concatenate(([0], np.cumsum(sample.counts)))

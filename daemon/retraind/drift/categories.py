@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from retraind.drift.bins import SMALLEST_EXPECTED, pooled_expectation
-from retraind.drift.distance import chi_square_p, contributions, distance
+from retraind.drift.distance import distance, drift_result
 from retraind.model import Counts, DriftResult
 
 METHOD = "psi-chi2/½/v1"
@@ -33,29 +33,14 @@ def compare_categories(reference: Counts, current: Counts) -> DriftResult:
     r = np.asarray([row[0] for row in table.values()], dtype=np.int64)
     c = np.asarray([row[1] for row in table.values()], dtype=np.int64)
     effect = distance(r, c)
-    degrees_of_freedom = effect.bins - 1
-    return DriftResult(
-        method=METHOD,
-        n=int(c.sum()),
-        m=int(r.sum()),
-        psi=effect.psi,
-        psi_floor=effect.psi_floor,
-        psi_corrected=effect.psi_corrected,
-        psi_lower=effect.psi_lower,
-        kl_reference_current=effect.kl_reference_current,
-        kl_current_reference=effect.kl_current_reference,
-        js_distance=effect.js_distance,
-        statistic=effect.statistic,
-        degrees_of_freedom=degrees_of_freedom,
-        p_value=chi_square_p(effect.statistic, degrees_of_freedom),
-        contributions=contributions(effect, table),
+    return drift_result(
+        METHOD, effect, table, statistic=effect.statistic, degrees_of_freedom=effect.bins - 1
     )
 
 
 def _table(reference: Counts, current: Counts) -> Table:
     """Label -> (reference, current) sessions: named ones, then OTHER, NEW and MISSING if any."""
-    seen = dict(zip(reference.values, reference.counts, strict=True))
-    now = dict(zip(current.values, current.counts, strict=True))
+    seen, now = _by_text(reference), _by_text(current)
     repeated = sorted((-count, text) for text, count in seen.items() if count > 1)
     named = [text for _, text in repeated[:NAMED_CATEGORIES]]
     table: Table = {text: (seen[text], now.get(text, 0)) for text in named}
@@ -71,6 +56,10 @@ def _table(reference: Counts, current: Counts) -> Table:
             same = table.get(label, (0, 0))  # a category of the user's that has this very name
             table[label] = (same[0] + row[0], same[1] + row[1])
     return table
+
+
+def _by_text(counts: Counts) -> dict[str, int]:
+    return dict(zip(counts.values.tolist(), counts.counts.tolist(), strict=True))
 
 
 def _merged(table: Table) -> Table:

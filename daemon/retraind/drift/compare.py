@@ -4,33 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from retraind.drift.bins import NumericBins, Sample, quantile_bins
+from retraind.drift.bins import NumericBins, quantile_bins
 from retraind.drift.categories import compare_categories
-from retraind.drift.numbers import PSI_BINS, TEST_BINS, compare_numbers, compare_samples
+from retraind.drift.numbers import PSI_BINS, TEST_BINS, compare_numbers
 from retraind.model import Counts, DriftResult
 
 
 @dataclass(frozen=True, slots=True)
 class FrozenBins:
-    """The edges of a reference's bins: for the effect size, and for the test.
-
-    `sample` is `whole` as arrays: it is compared with every window, and converting it each time
-    would cost more than the comparison.
-    """
+    """The edges of a reference's bins: for the effect size, and for the test."""
 
     psi: NumericBins
     test: NumericBins
-    whole: Counts
-    sample: Sample
 
 
 def freeze_bins(whole: Counts) -> FrozenBins | None:
     """Edges of a whole reference, so that all hours share them; None for categories."""
     if whole.kind not in ("number", "score") or whole.n == 0:
         return None
-    sample = Sample.of(whole)
-    psi, test = quantile_bins(sample, PSI_BINS), quantile_bins(sample, TEST_BINS)
-    return FrozenBins(psi, test, whole, sample)
+    return FrozenBins(quantile_bins(whole, PSI_BINS), quantile_bins(whole, TEST_BINS))
 
 
 def compare(reference: Counts, current: Counts, bins: FrozenBins | None = None) -> DriftResult:
@@ -48,5 +40,4 @@ def compare(reference: Counts, current: Counts, bins: FrozenBins | None = None) 
         raise ValueError("a rate has no drift test")
     if bins is None:
         return compare_numbers(reference, current)
-    before = bins.sample if reference is bins.whole else Sample.of(reference)
-    return compare_samples(before, Sample.of(current), bins.psi, bins.test)
+    return compare_numbers(reference, current, psi_bins=bins.psi, test_bins=bins.test)

@@ -10,14 +10,14 @@ noncentrality, hence the lower bound.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
 
 from retraind.drift.bins import FloatArray, IntArray
-from retraind.model import Contribution
+from retraind.model import Contribution, DriftResult
 
 SMOOTHING = 0.5
 LOWER_CONFIDENCE = 0.95
@@ -27,9 +27,12 @@ LOWER_CONFIDENCE = 0.95
 class Distance:
     """How far the current sample is from the reference. PSI and KL in nats, JS distance in [0, 1].
 
-    `statistic` is T, `bins` counts the bins compared, `parts` are the terms of PSI, shape (bins,).
+    `n` current and `m` reference sessions, `statistic` is T, `bins` counts the bins compared,
+    `parts` are the terms of PSI, shape (bins,).
     """
 
+    n: int
+    m: int
     psi: float
     psi_floor: float
     psi_corrected: float
@@ -64,6 +67,8 @@ def distance(reference: IntArray, current: IntArray) -> Distance:
     statistic = psi / scale
     floor = (bins - 1) * scale
     return Distance(
+        n=n,
+        m=m,
         psi=psi,
         psi_floor=floor,
         psi_corrected=max(0.0, psi - floor),
@@ -76,6 +81,35 @@ def distance(reference: IntArray, current: IntArray) -> Distance:
         reference_shares=p,
         current_shares=q,
         parts=parts,
+    )
+
+
+def drift_result(
+    method: str,
+    effect: Distance,
+    labels: Iterable[str],
+    *,
+    statistic: float,
+    degrees_of_freedom: int,
+    components: Mapping[str, float] | None = None,
+) -> DriftResult:
+    """The distance with the labels of its bins, and the p-value of a chi-square statistic."""
+    return DriftResult(
+        method=method,
+        n=effect.n,
+        m=effect.m,
+        psi=effect.psi,
+        psi_floor=effect.psi_floor,
+        psi_corrected=effect.psi_corrected,
+        psi_lower=effect.psi_lower,
+        kl_reference_current=effect.kl_reference_current,
+        kl_current_reference=effect.kl_current_reference,
+        js_distance=effect.js_distance,
+        statistic=statistic,
+        degrees_of_freedom=degrees_of_freedom,
+        p_value=chi_square_p(statistic, degrees_of_freedom),
+        contributions=contributions(effect, labels),
+        components=components or {},
     )
 
 

@@ -17,13 +17,12 @@ from retraind.drift.bins import (
     FloatArray,
     IntArray,
     NumericBins,
-    Sample,
     adjacent_groups,
     count_in,
     quantile_bins,
 )
-from retraind.drift.distance import Distance, chi_square_p, contributions, distance
-from retraind.model import Contribution, Counts, DriftResult
+from retraind.drift.distance import Distance, distance, drift_result
+from retraind.model import Counts, DriftResult
 
 METHOD = "psi10+smooth4/½/v1"
 PSI_BINS = 10
@@ -45,39 +44,13 @@ def compare_numbers(
     sessions join a neighbour. With fewer than five bins left the test has fewer components, and
     with one bin left p is 1. Raises ValueError when a side has no values.
     """
-    before = Sample.of(reference)
-    return compare_samples(
-        before,
-        Sample.of(current),
-        psi_bins or quantile_bins(before, PSI_BINS),
-        test_bins or quantile_bins(before, TEST_BINS),
-    )
-
-
-def compare_samples(
-    before: Sample, now: Sample, psi_bins: NumericBins, test_bins: NumericBins
-) -> DriftResult:
-    """As `compare_numbers`, with both sides as arrays and the bins given."""
-    effect, parts = _effect(before, now, psi_bins)
-    z = smooth_components(count_in(before, test_bins), count_in(now, test_bins))
-    statistic = float(z @ z)
-    return DriftResult(
-        method=METHOD,
-        n=int(now.counts.sum()),
-        m=int(before.counts.sum()),
-        psi=effect.psi,
-        psi_floor=effect.psi_floor,
-        psi_corrected=effect.psi_corrected,
-        psi_lower=effect.psi_lower,
-        kl_reference_current=effect.kl_reference_current,
-        kl_current_reference=effect.kl_current_reference,
-        js_distance=effect.js_distance,
-        statistic=statistic,
-        degrees_of_freedom=len(z),
-        p_value=chi_square_p(statistic, len(z)),
-        contributions=parts,
+    effect, labels = _effect(reference, current, psi_bins or quantile_bins(reference, PSI_BINS))
+    bins = test_bins or quantile_bins(reference, TEST_BINS)
+    z = smooth_components(count_in(reference, bins), count_in(current, bins))
+    return drift_result(
+        METHOD, effect, labels, statistic=float(z @ z), degrees_of_freedom=len(z),
         components=dict(zip(COMPONENTS, z.tolist(), strict=False)),
-    )
+    )  # fmt: skip
 
 
 def smooth_components(reference: IntArray, current: IntArray) -> FloatArray:
@@ -102,13 +75,11 @@ def smooth_components(reference: IntArray, current: IntArray) -> FloatArray:
     return z
 
 
-def _effect(
-    reference: Sample, current: Sample, bins: NumericBins
-) -> tuple[Distance, tuple[Contribution, ...]]:
-    """The distance on merged bins, and each merged bin's part of it."""
+def _effect(reference: Counts, current: Counts, bins: NumericBins) -> tuple[Distance, list[str]]:
+    """The distance on merged bins, and the labels of those."""
     r, c = count_in(reference, bins), count_in(current, bins)
     groups = adjacent_groups(r, c)
     starts = [group.start for group in groups]
-    result = distance(np.add.reduceat(r, starts), np.add.reduceat(c, starts))
     edges = tuple(bins.edges[group.stop - 1] for group in groups[:-1])
-    return result, contributions(result, NumericBins(edges).labels())
+    result = distance(np.add.reduceat(r, starts), np.add.reduceat(c, starts))
+    return result, NumericBins(edges).labels()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+import numpy as np
 import pyarrow as pa
 
 from retraind.config.settings import Config, Monitor
@@ -278,4 +279,5 @@ def _with_silent(
     """Add watched features that the window lacks in every version: they have no data."""
     present = {(key.feature, key.kind) for key in counts}
     silent = [key for key in known if (key.feature, key.kind) not in present]
-    return {**counts, **{key: Counts(key.kind, (), ()) for key in silent}}
+    none = np.zeros(0, np.int64)
+    return {**counts, **{key: Counts(key.kind, none, none) for key in silent}}

@@ -24,7 +24,7 @@ def mean(counts: Counts) -> float:
     if n == 0:
         raise ValueError("no sessions to take a mean of")
     if counts.kind == "rate":
-        total = sum(v * c for v, c in zip(counts.values, counts.counts, strict=True))
+        total = int(counts.values @ counts.counts)
     elif counts.kind == "score":
         total = counts.total
     else:

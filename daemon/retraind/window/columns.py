@@ -130,7 +130,14 @@ def look_up(keys: Ints, among: Ints) -> Ints:
     return to_ints(pc.index_in(pa.array(keys), value_set=pa.array(among)), -1)
 
 
-def starts_of_runs(key: Ints) -> Ints:
+def sum_by(group: Ints, values: Ints, groups: int) -> Ints:
+    """Exact sum of the values of each group, shape (groups,)."""
+    sums = np.zeros(groups, np.int64)
+    np.add.at(sums, group, values)
+    return sums
+
+
+def starts_of_runs(key: NDArray[Any]) -> Ints:
     """Positions at which a sorted key changes, the first included."""
     if len(key) == 0:
         return np.zeros(0, np.int64)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from retraind.model import Counts, FeatureKind
-from retraind.window.columns import Ints, one_array, to_ints
+from retraind.model import Counts
+from retraind.window.columns import Ints, one_array, pack, starts_of_runs, sum_by, to_ints
 from retraind.window.tally import HIGH_CARDINALITY
 
 FeatureKey = tuple[str, str, str]
 """feature, version, kind."""
 
 SUMS = ("missing", "total", "total_squares", "results", "failures")
-VALUE_COLUMNS = (*SUMS[:1], "buckets", "categories", "counts", *SUMS[1:])
 
 
 def merge_rows(rows: pa.Table, by: Sequence[str]) -> dict[tuple[Any, ...], Counts]:
@@ -29,66 +29,63 @@ def merge_rows(rows: pa.Table, by: Sequence[str]) -> dict[tuple[Any, ...], Count
     if rows.num_rows == 0:
         return {}
     group, keys = _group_rows(rows, by)
-    sums = {name: _sum_by(group, to_ints(rows[name], 0), len(keys)) for name in SUMS}
-    counts = one_array(rows["counts"])
-    lengths = to_ints(counts.value_lengths(), 0)
-    owner, amount = np.repeat(group, lengths), to_ints(counts.flatten(), 0)
-    kinds = np.array([key[list(by).index("kind")] == "category" for key in keys])
-    values: list[tuple[Any, ...]] = [()] * len(keys)
-    amounts: list[tuple[int, ...]] = [()] * len(keys)
-    categorical = kinds[owner]
-    buckets = to_ints(one_array(rows["buckets"]).flatten(), 0)
-    texts = one_array(rows["categories"]).flatten().dictionary_encode()
-    names = texts.dictionary.to_pylist()
-    order = sorted(range(len(names)), key=names.__getitem__)
-    rank = np.empty(len(names), np.int64)
-    rank[order] = np.arange(len(names))
-    labels = np.array([names[i] for i in order], dtype=object)
-    for mask, value in ((~categorical, buckets), (categorical, rank[to_ints(texts.indices, 0)])):
-        for code, unique, total in _merge(owner[mask], value, amount[mask]):
-            found = labels[unique] if kinds[code] else unique
-            values[code], amounts[code] = tuple(found.tolist()), tuple(total.tolist())
+    columns = [sum_by(group, to_ints(rows[name], 0), len(keys)).tolist() for name in SUMS]
+    sums = zip(*columns, strict=True)
+    lists = one_array(rows["counts"])
+    owner = np.repeat(group, to_ints(lists.value_lengths(), 0))
+    value, texts = _flat_values(rows, lists)
+    low = int(value.min(initial=0))
+    width = int(value.max(initial=0)) - low + 1
+    code, amount = _sum_alike(owner * width + (value - low), to_ints(lists.flatten(), 0))
+    owner, value = np.divmod(code, width)
+    value += low
+    ends = np.searchsorted(owner, np.arange(1, len(keys)))
+    kinds = [key[list(by).index("kind")] for key in keys]
+    merged = zip(keys, kinds, np.split(value, ends), np.split(amount, ends), sums, strict=True)
     return {
-        key: Counts(
-            cast(FeatureKind, key[list(by).index("kind")]), values[i], amounts[i],
-            **{name: int(total[i]) for name, total in sums.items()},
-        )
-        for i, key in enumerate(keys)
-    }  # fmt: skip
+        key: Counts(kind, texts[values] if kind == "category" else values, counts, *more)
+        for key, kind, values, counts, more in merged
+    }
 
 
 def _group_rows(rows: pa.Table, by: Sequence[str]) -> tuple[Ints, list[tuple[Any, ...]]]:
-    """Group number of each row, and the key of each group, sorted."""
-    keyed = rows.select(list(by)).append_column("_row", pa.array(np.arange(rows.num_rows)))
-    groups = keyed.group_by(list(by)).aggregate([("_row", "list")])
-    columns = [groups[name].to_pylist() for name in by]
-    keys = list(zip(*columns, strict=True))
-    order = sorted(range(len(keys)), key=keys.__getitem__)
-    members = groups["_row_list"].combine_chunks().take(pa.array(order, pa.int64()))
-    group = np.empty(rows.num_rows, np.int64)
-    group[to_ints(members.flatten(), 0)] = np.repeat(
-        np.arange(len(keys)), to_ints(members.value_lengths(), 0)
+    """Group number of each row, and the key of each group."""
+    columns = [_ranks(rows[name]) for name in by]
+    _, first, group = np.unique(
+        pack(*(rank for rank, _ in columns)), return_index=True, return_inverse=True
     )
-    return group, [keys[i] for i in order]
+    keys = [distinct[rank[first]].tolist() for rank, distinct in columns]
+    return group, list(zip(*keys, strict=True))
 
 
-def _sum_by(group: Ints, values: Ints, groups: int) -> Ints:
-    sums = np.zeros(groups, np.int64)
-    np.add.at(sums, group, values)
-    return sums
+def _ranks(column: Any) -> tuple[Ints, NDArray[Any]]:
+    """Rank of each entry among the distinct ones, and these in order."""
+    encoded = one_array(column).dictionary_encode()
+    order = to_ints(pc.sort_indices(encoded.dictionary), 0)
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    distinct = np.array(encoded.dictionary.to_pylist(), object)
+    return rank[to_ints(encoded.indices, 0)], distinct[order]
 
 
-def _merge(owner: Ints, value: Ints, amount: Ints) -> Iterable[tuple[int, Ints, Ints]]:
-    """For each owner: its distinct values in order, and the sum of their amounts."""
-    if len(owner) == 0:
-        return
-    low = int(value.min())
-    width = int(value.max()) - low + 1
-    key, inverse = np.unique(owner * width + (value - low), return_inverse=True)
-    totals = _sum_by(inverse, amount, len(key))
-    owners, starts = np.unique(key // width, return_index=True)
-    for code, start, end in zip(owners, starts, [*starts[1:], len(key)], strict=True):
-        yield int(code), key[start:end] % width + low, totals[start:end]
+def _flat_values(rows: pa.Table, lists: Any) -> tuple[Ints, NDArray[Any]]:
+    """The values of all rows one after the other, categories as indices into the sorted texts."""
+    buckets = one_array(rows["buckets"])
+    ranks, texts = _ranks(one_array(rows["categories"]).flatten())
+    numeric = np.repeat(to_ints(buckets.is_valid(), 0) == 1, to_ints(lists.value_lengths(), 0))
+    value = np.empty(len(numeric), np.int64)
+    value[numeric] = to_ints(buckets.flatten(), 0)
+    value[~numeric] = ranks
+    return value, texts
+
+
+def _sum_alike(value: NDArray[Any], amount: Ints) -> tuple[NDArray[Any], Ints]:
+    """The distinct values in order, and the sum of the amounts of each."""
+    # Stable sorting is a merge of what is sorted already, which every pane is.
+    order = np.argsort(value, kind="stable")
+    value = value[order]
+    starts = starts_of_runs(value)
+    return value[starts], np.add.reduceat(amount[order], starts)
 
 
 def add_all(items: Sequence[Counts]) -> Counts:
@@ -96,21 +93,12 @@ def add_all(items: Sequence[Counts]) -> Counts:
     kinds = {item.kind for item in items}
     if len(kinds) != 1:
         raise ValueError(f"cannot add counts of kinds {sorted(kinds)}")
-    kind = items[0].kind
+    values, counts = _sum_alike(
+        np.concatenate([item.values for item in items]),
+        np.concatenate([item.counts for item in items]),
+    )
     sums = {name: sum(getattr(item, name) for item in items) for name in SUMS}
-    values: tuple[Any, ...]
-    if kind == "category":
-        texts: Counter[str] = Counter()
-        for item in items:
-            for text, count in zip(item.values, item.counts, strict=True):
-                texts[text] += count
-        values = tuple(sorted(texts))
-        return Counts(kind, values, tuple(texts[text] for text in values), **sums)
-    each = np.array([value for item in items for value in item.values], np.int64)
-    amount = np.array([value for item in items for value in item.counts], np.int64)
-    unique, inverse = np.unique(each, return_inverse=True)
-    totals = _sum_by(inverse, amount, len(unique))
-    return Counts(kind, tuple(unique.tolist()), tuple(totals.tolist()), **sums)
+    return Counts(kinds.pop(), values, counts, **sums)
 
 
 def is_high_cardinality(counts: Counts, limit: int) -> bool:
@@ -121,17 +109,24 @@ def is_high_cardinality(counts: Counts, limit: int) -> bool:
 
 
 def to_columns(items: Sequence[Counts]) -> Mapping[str, pa.Array]:
-    """`kind` and VALUE_COLUMNS of `panes` and `reference_counts`, one row an item."""
-    columns: dict[str, pa.Array] = {"kind": pa.array([item.kind for item in items], pa.string())}
-    for name in VALUE_COLUMNS:
-        if name == "buckets":
-            lists = [None if item.kind == "category" else item.values for item in items]
-            columns[name] = pa.array(lists, pa.list_(pa.int32()))
-        elif name == "categories":
-            lists = [item.values if item.kind == "category" else None for item in items]
-            columns[name] = pa.array(lists, pa.list_(pa.string()))
-        elif name == "counts":
-            columns[name] = pa.array([item.counts for item in items], pa.list_(pa.int64()))
-        else:
-            columns[name] = pa.array([getattr(item, name) for item in items], pa.int64())
-    return columns
+    """Columns of `panes` and `reference_counts` that hold the counts, one row an item."""
+    categories = [item.values if item.kind == "category" else None for item in items]
+    buckets = [None if item.kind == "category" else item.values for item in items]
+    return {
+        "kind": pa.array([item.kind for item in items], pa.string()),
+        "buckets": _lists(buckets, pa.int32()),
+        "categories": _lists(categories, pa.string()),
+        "counts": _lists([item.counts for item in items], pa.int64()),
+        **{name: pa.array([getattr(item, name) for item in items], pa.int64()) for name in SUMS},
+    }
+
+
+def _lists(arrays: Sequence[NDArray[Any] | None], element: pa.DataType) -> pa.Array:
+    """A list column of these arrays, NULL for None."""
+    there = [array for array in arrays if array is not None]
+    offsets = np.cumsum([0, *(0 if array is None else len(array) for array in arrays)])
+    return pa.ListArray.from_arrays(
+        pa.array(offsets, pa.int32()),
+        pa.array(np.concatenate(there) if there else [], element),
+        mask=pa.array([array is None for array in arrays]),
+    )

@@ -22,6 +22,7 @@ from retraind.window.columns import (
     group,
     pack,
     starts_of_runs,
+    sum_by,
     text_codes,
     to_floats,
 )  # fmt: skip
@@ -311,9 +312,7 @@ def _by_session(
     pane = group(pack(calls.series, calls.hour))[0]
     member = group(pack(pane, unit))[0]
     first = np.unique(member, return_index=True)[1]
-    sums = [np.zeros(len(first), np.int64) for _ in values]
-    for total, value in zip(sums, values, strict=True):
-        np.add.at(total, member, value)
+    sums = [sum_by(member, value, len(first)) for value in values]
     at = np.unique(pane, return_index=True)[1]
     return pane[first], sums, (calls.series[at], calls.hour[at])
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from retraind.config.settings import ReferenceSettings
 from retraind.model import HOUR_NS, Counts
@@ -59,16 +60,16 @@ def reference_id(kind: ReferenceKind, counts: Mapping[FeatureKey, Mapping[int, C
             item = counts[key][hour]
             sums = (item.missing, item.total, item.total_squares, item.results, item.failures)
             digest.update(repr((key, hour, item.kind, len(item.values), sums)).encode())
-            for part in (item.values, item.counts):
-                digest.update(_bytes_of(part))
+            digest.update(_bytes_of(item.values))
+            digest.update(_bytes_of(item.counts))
     return digest.hexdigest()
 
 
-def _bytes_of(values: Sequence[Any]) -> bytes:
-    """Integers as 64-bit little-endian, texts by their repr: long tuples of integers are costly."""
-    if values and isinstance(values[0], str):
-        return repr(values).encode()
-    return np.fromiter(values, "<i8", len(values)).tobytes()
+def _bytes_of(values: NDArray[Any]) -> bytes:
+    """Integers as 64-bit little-endian, texts by their repr, which shows where one ends."""
+    if values.dtype == object:
+        return repr(tuple(values.tolist())).encode() if len(values) else b""
+    return values.astype("<i8", copy=False).tobytes()
 
 
 def freeze(kind: ReferenceKind, counts: Mapping[FeatureKey, Mapping[int, Counts]]) -> Reference:

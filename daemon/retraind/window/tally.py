@@ -7,7 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from retraind.window.buckets import NO_BUCKET, bucket
-from retraind.window.columns import Codes, Ints, starts_of_runs
+from retraind.window.columns import Codes, Ints, starts_of_runs, sum_by
 from retraind.window.evaluations import MILLION
 
 HIGH_CARDINALITY = "__high_cardinality__"
@@ -29,12 +29,6 @@ def _sparse(pane: Ints, value: Ints, panes: int) -> tuple[Ints, Ints, Ints]:
     key, counts = np.unique((pane << np.int64(32)) | (value + _OFFSET), return_counts=True)
     offsets = np.searchsorted(key >> np.int64(32), np.arange(panes + 1))
     return offsets, (key & np.int64(0xFFFFFFFF)) - _OFFSET, counts
-
-
-def _sums(pane: Ints, values: Ints, panes: int) -> Ints:
-    sums = np.zeros(panes, np.int64)
-    np.add.at(sums, pane, values)
-    return sums
 
 
 def _rows(
@@ -96,7 +90,7 @@ def tally_scores(pane: Ints, total: Ints, count: Ints, panes: int) -> pa.Table:
     n = np.bincount(pane, minlength=panes)
     return _rows(
         n, offsets, counts, buckets=values,
-        total=_sums(pane, mean, panes), total_squares=_sums(pane, _squares(mean), panes),
+        total=sum_by(pane, mean, panes), total_squares=sum_by(pane, _squares(mean), panes),
     )  # fmt: skip
 
 
@@ -107,8 +101,8 @@ def tally_rates(pane: Ints, failed: Ints, judged: Ints, panes: int) -> pa.Table:
     n = np.bincount(pane, minlength=panes)
     return _rows(
         n, offsets, counts, buckets=values,
-        total=_sums(pane, share, panes), total_squares=_sums(pane, _squares(share), panes),
-        results=_sums(pane, judged, panes), failures=_sums(pane, failed, panes),
+        total=sum_by(pane, share, panes), total_squares=sum_by(pane, _squares(share), panes),
+        results=sum_by(pane, judged, panes), failures=sum_by(pane, failed, panes),
     )  # fmt: skip
 
 

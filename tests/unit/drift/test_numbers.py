@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bins import bin_counts, numeric_bins
-from retraind.drift.bins import NumericBins, adjacent_groups
+from retraind.drift.bins import NumericBins, adjacent_groups, count_in, quantile_bins
 from retraind.drift.numbers import METHOD, compare_numbers, smooth_components
 from retraind.model import Counts
 from retraind.window.buckets import bucket
@@ -38,10 +37,10 @@ def regression_statistic(reference: np.ndarray, current: np.ndarray, degree: int
 
 
 def test_decile_edges_and_counts_by_hand() -> None:
-    bins = numeric_bins(HUNDRED, 10)
+    bins = quantile_bins(HUNDRED, 10)
     assert bins.edges == (9, 19, 29, 39, 49, 59, 69, 79, 89)
-    assert bin_counts(HUNDRED, bins).tolist() == [120] * 10
-    assert bin_counts(BENT, bins).tolist() == [30, 35, 45, 50, 50, 55, 55, 60, 60, 60]
+    assert count_in(HUNDRED, bins).tolist() == [120] * 10
+    assert count_in(BENT, bins).tolist() == [30, 35, 45, 50, 50, 55, 55, 60, 60, 60]
 
 
 def test_labels_are_in_the_unit_of_the_value() -> None:
@@ -58,26 +57,26 @@ def test_labels_are_in_the_unit_of_the_value() -> None:
 
 
 def test_outer_bins_are_open() -> None:
-    counts = bin_counts(number([-(10**6), 10**6]), numeric_bins(HUNDRED, 10))
+    counts = count_in(number([-(10**6), 10**6]), quantile_bins(HUNDRED, 10))
     assert counts.tolist() == [1, 0, 0, 0, 0, 0, 0, 0, 0, 1]
 
 
 def test_edges_are_quantiles_of_the_reference() -> None:
     sample = np.random.default_rng(3).normal(0, 1000, 2000).astype(int)
     quantiles = np.quantile(sample, np.arange(1, 16) / 16, method="inverted_cdf")
-    assert list(numeric_bins(number(sample), 16).edges) == quantiles.astype(int).tolist()
+    assert list(quantile_bins(number(sample), 16).edges) == quantiles.astype(int).tolist()
 
 
 def test_a_value_that_takes_several_quantiles_is_a_bin_of_its_own() -> None:
     half = number([7] * 50 + list(range(8, 58)))
-    bins = numeric_bins(half, 10)
+    bins = quantile_bins(half, 10)
     assert bins.edges[:2] == (6, 7)
     assert len(bins) <= 10
     fifth = number([1] * 15 + [5] * 20 + list(range(6, 71)))  # 5 holds the 20 and 30 % quantiles
-    assert numeric_bins(fifth, 10).edges == (1, 4, 5, 10, 20, 30, 40, 50, 60)
-    constant = numeric_bins(number([5] * 300), 10)
+    assert quantile_bins(fifth, 10).edges == (1, 4, 5, 10, 20, 30, 40, 50, 60)
+    constant = quantile_bins(number([5] * 300), 10)
     assert constant == NumericBins((4, 5))
-    assert numeric_bins(number([0] * 300), 10).labels() == ["below 0", "0", "over 0"]
+    assert quantile_bins(number([0] * 300), 10).labels() == ["below 0", "0", "over 0"]
 
 
 @pytest.mark.parametrize("moved_to", [3, 9])
@@ -99,18 +98,18 @@ def test_same_sample_has_p_one_and_no_shift() -> None:
 
 def test_result_of_the_bent_sample() -> None:
     result = compare_numbers(HUNDRED, BENT)
-    twenty = numeric_bins(HUNDRED, 20)
-    expected = regression_statistic(bin_counts(HUNDRED, twenty), bin_counts(BENT, twenty), 4)
+    twenty = quantile_bins(HUNDRED, 20)
+    expected = regression_statistic(count_in(HUNDRED, twenty), count_in(BENT, twenty), 4)
     assert (result.method, result.n, result.m) == (METHOD, 500, 1200)
     assert result.statistic == pytest.approx(expected, rel=1e-8)
     assert result.degrees_of_freedom == 4
     assert result.p_value == pytest.approx(stats.chi2.sf(expected, 4), rel=1e-8)
     assert sum(z * z for z in result.components.values()) == pytest.approx(expected, rel=1e-8)
-    p, q = np.full(10, 120.5 / 1205), (bin_counts(BENT, numeric_bins(HUNDRED, 10)) + 0.5) / 505
+    p, q = np.full(10, 120.5 / 1205), (count_in(BENT, quantile_bins(HUNDRED, 10)) + 0.5) / 505
     assert result.psi == pytest.approx(stats.entropy(p, q) + stats.entropy(q, p), rel=1e-9)
     assert sum(part.contribution for part in result.contributions) == pytest.approx(result.psi)
     lost = result.contributions[0]  # 30 of 500 where 60 were expected
-    assert lost.label == numeric_bins(HUNDRED, 10).labels()[0]
+    assert lost.label == quantile_bins(HUNDRED, 10).labels()[0]
     assert lost.reference_share == pytest.approx(120.5 / 1205)
     assert lost.current_share == pytest.approx(30.5 / 505)
     parts = [part.contribution for part in result.contributions]
@@ -162,7 +161,7 @@ def test_rare_neighbours_are_joined() -> None:
 
 def test_given_bins_are_used() -> None:
     part = number(np.repeat(np.arange(50), 12))
-    frozen = numeric_bins(HUNDRED, 10)
+    frozen = quantile_bins(HUNDRED, 10)
     result = compare_numbers(part, BENT, psi_bins=frozen)
     assert {row.label for row in result.contributions} == set(frozen.labels())
 
@@ -173,7 +172,7 @@ def test_no_values_is_an_error() -> None:
     with pytest.raises(ValueError, match="no sessions"):
         compare_numbers(HUNDRED, number([]))
     with pytest.raises(ValueError, match="two bins"):
-        numeric_bins(HUNDRED, 1)
+        quantile_bins(HUNDRED, 1)
 
 
 @pytest.mark.parametrize(
