@@ -1,5 +1,5 @@
 # ruff: noqa: E402
-# scenarios: chat stream tool retrieval error context otel_genai
+# scenarios: chat stream tool retrieval error context otel_genai openinference openllmetry
 """LangChain and LangGraph, traced by traceAI (Future AGI).
 
 Set OTEL_EXPORTER_OTLP_ENDPOINT to the address of retraind (http://localhost:4318) and run these
@@ -8,18 +8,23 @@ Content is sent unless FI_HIDE_INPUTS and its like are set.
 """
 
 from fi_instrumentation import register
+from fi_instrumentation.fi_types import ProjectType
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from traceai_langchain import LangChainInstrumentor
 
-provider = register(project_name="support-bot", span_exporter=OTLPSpanExporter(), verbose=False)
+provider = register(
+    project_name="support-bot",
+    project_type=ProjectType.OBSERVE,
+    span_exporter=OTLPSpanExporter(),
+)
 LangChainInstrumentor().instrument(tracer_provider=provider)
 
 # --- snippet ends here ---
 
 import sys
+from typing import Any
 
 from fi_instrumentation import SemanticConvention, using_attributes
-from fi_instrumentation.fi_types import ProjectType
 from langchain.agents import create_agent
 from langchain_core.documents import Document
 from langchain_core.output_parsers import StrOutputParser
@@ -27,6 +32,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.tools import tool as as_tool
 from langchain_core.vectorstores import InMemoryVectorStore
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
+from opentelemetry.sdk.trace import TracerProvider
 
 MESSAGES = [
     ("system", "You are a geography teacher."),
@@ -84,7 +90,19 @@ def error() -> None:
         print("as expected:", type(failure).__name__)
 
 
+def registered_anew(**options: Any) -> TracerProvider:
+    """Traces by a provider of its own from here on."""
+    other = register(project_name="support-bot", span_exporter=OTLPSpanExporter(), **options)
+    LangChainInstrumentor().uninstrument()
+    LangChainInstrumentor().instrument(tracer_provider=other)
+    return other
+
+
 def context() -> None:
+    """What the application says of the call, in a run that is an experiment with a version."""
+    experiment = registered_anew(
+        project_type=ProjectType.EXPERIMENT, project_version_name="2026-11"
+    )
     with using_attributes(
         session_id="session-1",
         user_id="user-1",
@@ -96,21 +114,26 @@ def context() -> None:
         prompt_template_variables={"country": "France"},
     ):
         ChatOpenAI(model="gpt-4o-mini").invoke("What is the capital of France?")
+    experiment.shutdown()
+
+
+def chat_as(convention: SemanticConvention) -> None:
+    """The same call by a provider that was registered for another convention."""
+    other = registered_anew(project_type=ProjectType.OBSERVE, semantic_convention=convention)
+    ChatOpenAI(model="gpt-4o-mini").invoke(MESSAGES)
+    other.shutdown()
 
 
 def otel_genai() -> None:
-    """The same call by a provider that was registered for another convention."""
-    other = register(
-        project_name="support-bot",
-        project_type=ProjectType.OBSERVE,
-        span_exporter=OTLPSpanExporter(),
-        semantic_convention=SemanticConvention.OTEL_GENAI,
-        verbose=False,
-    )
-    LangChainInstrumentor().uninstrument()
-    LangChainInstrumentor().instrument(tracer_provider=other)
-    ChatOpenAI(model="gpt-4o-mini").invoke(MESSAGES)
-    other.shutdown()
+    chat_as(SemanticConvention.OTEL_GENAI)
+
+
+def openinference() -> None:
+    chat_as(SemanticConvention.OPENINFERENCE)
+
+
+def openllmetry() -> None:
+    chat_as(SemanticConvention.OPENLLMETRY)
 
 
 if __name__ == "__main__":

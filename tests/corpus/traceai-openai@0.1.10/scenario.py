@@ -8,10 +8,15 @@ Content is sent unless FI_HIDE_INPUTS and its like are set.
 """
 
 from fi_instrumentation import register
+from fi_instrumentation.fi_types import ProjectType
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from traceai_openai import OpenAIInstrumentor
 
-provider = register(project_name="support-bot", span_exporter=OTLPSpanExporter(), verbose=False)
+provider = register(
+    project_name="support-bot",
+    project_type=ProjectType.OBSERVE,
+    span_exporter=OTLPSpanExporter(),
+)
 OpenAIInstrumentor().instrument(tracer_provider=provider)
 
 # --- snippet ends here ---
@@ -20,8 +25,8 @@ import sys
 from typing import Any
 
 from fi_instrumentation import SemanticConvention, using_attributes
-from fi_instrumentation.fi_types import ProjectType
 from openai import OpenAI
+from opentelemetry.sdk.trace import TracerProvider
 
 SYSTEM = {"role": "system", "content": "You are a geography teacher."}
 QUESTION = {"role": "user", "content": "What is the capital of France?"}
@@ -70,7 +75,19 @@ def error() -> None:
         print("as expected:", type(failure).__name__)
 
 
+def registered_anew(**options: Any) -> TracerProvider:
+    """Traces by a provider of its own from here on."""
+    other = register(project_name="support-bot", span_exporter=OTLPSpanExporter(), **options)
+    OpenAIInstrumentor().uninstrument()
+    OpenAIInstrumentor().instrument(tracer_provider=other)
+    return other
+
+
 def context() -> None:
+    """What the application says of the call, in a run that is an experiment with a version."""
+    experiment = registered_anew(
+        project_type=ProjectType.EXPERIMENT, project_version_name="2026-11"
+    )
     with using_attributes(
         session_id="session-1",
         user_id="user-1",
@@ -82,19 +99,12 @@ def context() -> None:
         prompt_template_variables={"country": "France"},
     ):
         ask(QUESTION)
+    experiment.shutdown()
 
 
 def chat_as(convention: SemanticConvention) -> None:
     """The same call by a provider that was registered for another convention."""
-    other = register(
-        project_name="support-bot",
-        project_type=ProjectType.OBSERVE,
-        span_exporter=OTLPSpanExporter(),
-        semantic_convention=convention,
-        verbose=False,
-    )
-    OpenAIInstrumentor().uninstrument()
-    OpenAIInstrumentor().instrument(tracer_provider=other)
+    other = registered_anew(project_type=ProjectType.OBSERVE, semantic_convention=convention)
     ask(SYSTEM, QUESTION)
     other.shutdown()
 
