@@ -1,6 +1,7 @@
 """Pydantic AI 1 with the oldest formats it can send, traced by itself.
 
-Set OTEL_EXPORTER_OTLP_ENDPOINT to the address of retraind (http://localhost:4318) and run these lines before the first agent run.
+Set OTEL_EXPORTER_OTLP_ENDPOINT to the address of retraind (http://localhost:4318) and run these
+lines before the first agent run.
 """
 
 from opentelemetry import _logs, trace

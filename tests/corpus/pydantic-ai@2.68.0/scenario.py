@@ -1,6 +1,8 @@
-"""Pydantic AI, traced by itself. Content is captured unless InstrumentationSettings(include_content=False) is given.
+"""Pydantic AI, traced by itself. Content is captured unless include_content=False is given to
+InstrumentationSettings.
 
-Set OTEL_EXPORTER_OTLP_ENDPOINT to the address of retraind (http://localhost:4318) and run these lines before the first agent run.
+Set OTEL_EXPORTER_OTLP_ENDPOINT to the address of retraind (http://localhost:4318) and run these
+lines before the first agent run.
 """
 
 from opentelemetry import trace
@@ -66,7 +68,7 @@ def stream() -> None:
 
 
 def weather_agent(version: int) -> None:
-    """The older formats are asked for by their number; 5 is the one that is sent unless told otherwise."""
+    """The older formats are asked for by number; 5 is sent unless told otherwise."""
     settings = InstrumentationSettings(version=version)
     agent = Agent(
         OpenAIChatModel("gpt-4o-mini"),
