@@ -1,6 +1,8 @@
-"""Logfire's SDK and its OpenAI integration. Content is captured, less what the scrubber takes for a secret.
+"""Logfire's SDK and its OpenAI integration. Content is captured, less what looks like a secret.
 
-Set OTEL_EXPORTER_OTLP_ENDPOINT to the address of retraind (http://localhost:4318): Logfire sends there too, and nowhere else with send_to_logfire=False.
+Set OTEL_EXPORTER_OTLP_ENDPOINT to the address of retraind (http://localhost:4318): Logfire sends
+there too, and nowhere else with send_to_logfire=False. Logfire takes a session id for a secret and
+blanks it: use gen_ai.conversation.id, or keep session.id with a callback in ScrubbingOptions.
 """
 
 import logfire
@@ -8,10 +10,10 @@ import logfire
 logfire.configure(
     send_to_logfire=False, console=False, service_version="1.4.0", environment="staging"
 )
-logfire.instrument_openai()
+openai_spans = logfire.instrument_openai()
 
 # --- snippet ends here ---
-# scenarios: chat stream tool responses embeddings error chat_v1 stream_v1 feedback
+# scenarios: chat stream tool responses embeddings error chat_v1 tool_v1 stream_v1 feedback
 
 import contextlib  # noqa: E402
 import sys  # noqa: E402
@@ -46,9 +48,12 @@ def ask(client: openai.OpenAI, **options: object) -> object:
 def chat() -> None:
     """A user's own span with session, user and tags around the call."""
     tagged = logfire.with_tags("geography", "beta")
-    with tagged.span(
-        "answer {topic}", topic="capitals", **{"session.id": "session-1", "user.id": "user-1"}
-    ):
+    about = {
+        "session.id": "session-1",
+        "gen_ai.conversation.id": "conversation-1",
+        "user.id": "user-1",
+    }
+    with tagged.span("answer {topic}", topic="capitals", **about):
         ask(openai.OpenAI())
 
 
@@ -88,16 +93,26 @@ def error() -> None:
 
 def chat_v1() -> None:
     """The older form of the integration: the request and the response as JSON."""
-    client = openai.OpenAI()
-    with logfire.instrument_openai(client, version=1):
-        ask(client)
+    with openai_spans:
+        pass
+    logfire.instrument_openai(version=1)
+    ask(openai.OpenAI())
+
+
+def tool_v1() -> None:
+    with openai_spans:
+        pass
+    logfire.instrument_openai(version=1)
+    messages = [{"role": "user", "content": "How warm is it in Paris?"}]
+    openai.OpenAI().chat.completions.create(model="gpt-4o-mini", messages=messages, tools=[WEATHER])
 
 
 def stream_v1() -> None:
-    client = openai.OpenAI()
-    with logfire.instrument_openai(client, version=1):
-        for _ in ask(client, stream=True, stream_options={"include_usage": True}):
-            pass
+    with openai_spans:
+        pass
+    logfire.instrument_openai(version=1)
+    for _ in ask(openai.OpenAI(), stream=True, stream_options={"include_usage": True}):
+        pass
 
 
 def feedback() -> None:

@@ -1,6 +1,7 @@
-"""Pydantic Evals: results of offline runs are spans, results of online evaluators are log records.
+"""Pydantic Evals: results of offline runs are spans, results of online evaluators log records.
 
-Set OTEL_EXPORTER_OTLP_ENDPOINT to the address of retraind (http://localhost:4318): Logfire sends there too, and nowhere else with send_to_logfire=False.
+Set OTEL_EXPORTER_OTLP_ENDPOINT to the address of retraind (http://localhost:4318): Logfire sends
+there too, and nowhere else with send_to_logfire=False.
 """
 
 import logfire
@@ -27,7 +28,9 @@ QUESTION = "What is the capital of France?"
 @dataclass
 class NamesTheCity(Evaluator):
     city: str = "Paris"
-    evaluator_version = "3"
+
+    def get_evaluator_version(self) -> str:
+        return "3"
 
     def evaluate(self, ctx: EvaluatorContext) -> EvaluationReason:
         return EvaluationReason(
@@ -43,13 +46,13 @@ class Brevity(Evaluator):
 
 @dataclass
 class Tone(Evaluator):
-    def evaluate(self, ctx: EvaluatorContext) -> dict[str, str]:
+    def evaluate(self, _: EvaluatorContext) -> dict[str, str]:
         return {"tone": "neutral"}
 
 
 @dataclass
 class Broken(Evaluator):
-    def evaluate(self, ctx: EvaluatorContext) -> bool:
+    def evaluate(self, _: EvaluatorContext) -> bool:
         raise ValueError("no judge")
 
 
