@@ -25,10 +25,10 @@ from retraind.console.daemon import (
 from retraind.errors import QueryError
 from retraind.evaluate.evaluator import Evaluator
 from retraind.evaluate.memory import Memory, Series
-from retraind.evaluate.references import reference_of_panes, write_reference
+from retraind.evaluate.references import NewReference, references_of_panes, write_references
 from retraind.model import HOUR_NS, Json, SeriesKey
 from retraind.store.database import Database
-from retraind.store.sql import SqlResult, run_sql
+from retraind.store.sql import TOO_LONG, SqlResult
 from retraind.telemetry import Telemetry
 from retraind.webhook import outbox
 from retraind.webhook.deliver import Delivery
@@ -36,6 +36,7 @@ from retraind.window.plan import MonitorPlan
 from retraind.window.reference import counts_from_table, freeze
 
 SHOWN_ROWS = 200
+ANSWER_SECONDS = 1.0  # from the interrupt of a query to its answer, interrupted or not
 
 
 class Control:
@@ -71,10 +72,14 @@ class Control:
 
     async def sql(self, query: str) -> SqlResult:
         admin = self._config().admin
-        return await asyncio.to_thread(
-            run_sql, self._database, query,
-            timeout_seconds=admin.sql_timeout, max_rows=admin.sql_rows,
-        )  # fmt: skip
+        running = self._database.queries.submit(
+            query, timeout_seconds=admin.sql_timeout, max_rows=admin.sql_rows
+        )
+        try:
+            async with asyncio.timeout(admin.sql_timeout + ANSWER_SECONDS):
+                return await asyncio.wrap_future(running)
+        except TimeoutError:
+            raise QueryError(TOO_LONG) from None
 
     async def status(self) -> Status:
         return await asyncio.to_thread(self._status)
@@ -156,17 +161,13 @@ class Control:
                 monitor = monitors[series.key.monitor]
                 first_ns, last_ns = _range(memory, series, monitor, request)
                 if request.table is None:
-                    reference, sessions = reference_of_panes(tx, series, first_ns, last_ns)
+                    new = references_of_panes(tx, {series: first_ns}, last_ns)
                 else:
                     reference = _from_table(request.table, MonitorPlan.from_settings(monitor))
-                    sessions, first_ns, last_ns = request.table.num_rows, None, None
-                if sessions == 0:
-                    continue
-                write_reference(
-                    tx, memory, series, reference, source=request.source, sessions=sessions,
-                    first_ns=first_ns, last_ns=last_ns, now_ns=now_ns,
-                )  # fmt: skip
-                pinned.add(reference.id)
+                    rows = request.table.num_rows
+                    new = [NewReference(series, reference, rows, None, None)] if rows else []
+                write_references(tx, memory, new, source=request.source, now_ns=now_ns)
+                pinned |= {each.reference.id for each in new}
         if not pinned:
             raise QueryError("the chosen series have no closed panes in that time")
         return pinned

@@ -176,6 +176,10 @@ class Telemetry:
             "quarantine_overflow_total",
             "Rejected items not kept because store.quarantine_rows was reached.",
         )
+        self.queries_ended = self._counter(
+            "user_queries_ended_total",
+            "Users' queries ended because incoming data needed their memory or disk.",
+        )
         self.log_bytes = self._gauge("segment_log_bytes", "Size of the hot segment's log.")
         self.stored_bytes = self._gauge("store_size_bytes", "Bytes of all segment files.")
         self.free_bytes = self._gauge("store_free_bytes", "Free bytes on the data folder's disk.")

@@ -104,7 +104,7 @@ class Admin(Section):
         description="File with the admin token; SQL, reload and mutations over TCP need it. "
         "Without it they work only through DIR/retraind.sock.",
     )
-    sql_timeout: Duration = Field(30.0, description="A query is interrupted after this.")
+    sql_timeout: Duration = Field(30.0, description="A query is interrupted after this, at its next call of a function.")
     sql_rows: int = Field(10_000, description="A query returns at most this many rows.", gt=0)
 
 

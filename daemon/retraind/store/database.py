@@ -21,6 +21,7 @@ from retraind.store.retention import Retention
 from retraind.store.seal import Sealer
 from retraind.store.segments import Segments
 from retraind.store.state import State
+from retraind.store.user_queries import UserQueries
 from retraind.store.views import create_state_views
 from retraind.store.writer import Writer
 from retraind.telemetry import Telemetry
@@ -38,6 +39,7 @@ class Database:
     segments: Segments
     ledger: Ledger
     reader: Reader
+    queries: UserQueries
     writer: Writer
     sealer: Sealer
     merger: Merger
@@ -94,9 +96,10 @@ class Database:
                 clock,
                 on_fatal=lambda error: writer.fail(error),  # noqa: PLW0108
             )
+            queries = UserQueries(segments, telemetry)
             writer = Writer(
                 segments, ledger, config, telemetry, clock,
-                next_seq=next_seq(segments, state), on_rotated=sealer.add,
+                next_seq=next_seq(segments, state), queries=queries, on_rotated=sealer.add,
             )  # fmt: skip
             for segment in unsealed:
                 sealer.add(segment)
@@ -107,8 +110,8 @@ class Database:
         retention = Retention(segments, config, telemetry, clock)
         retention.measure()
         return cls(
-            data_dir, engine, state, segments, ledger, Reader(segments), writer, sealer, merger,
-            retention, lock, telemetry, clock,
+            data_dir, engine, state, segments, ledger, Reader(segments), queries, writer, sealer,
+            merger, retention, lock, telemetry, clock,
         )  # fmt: skip
 
     @property

@@ -7,6 +7,7 @@ to it. Results are always drained, because an undrained one keeps locks and bloc
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 import duckdb
 import pyarrow as pa
+import structlog
 
 from retraind.errors import StoreFatal, StoreUnavailable
 
@@ -32,6 +34,11 @@ _DATA_ERRORS = (
     pa.ArrowTypeError,
     pa.ArrowNotImplementedError,
 )
+
+
+log = structlog.get_logger(__name__)
+
+ROLLBACK_SECONDS = 10.0
 
 
 def fault(error: BaseException) -> Fault:
@@ -69,8 +76,8 @@ def fetch(cursor: Cursor, sql: str, parameters: Mapping[str, Any] | None = None)
 @contextmanager
 def transaction(cursor: Cursor, mode: str = "") -> Iterator[None]:
     """BEGIN … COMMIT around a block, ROLLBACK when it raises."""
-    run(cursor, f"BEGIN TRANSACTION {mode}")
     try:
+        run(cursor, f"BEGIN TRANSACTION {mode}")
         yield
         run(cursor, "COMMIT")
     except BaseException:
@@ -79,10 +86,21 @@ def transaction(cursor: Cursor, mode: str = "") -> Iterator[None]:
 
 
 def rollback(cursor: Cursor) -> None:
-    """Roll back if a transaction is open; a failed COMMIT or a FATAL may have closed it already."""
-    try:
-        run(cursor, "ROLLBACK")
-    except duckdb.Error:
+    """Roll back if a transaction is open; a failed COMMIT or a FATAL may have closed it already.
+
+    Tried for a while: without any memory left even this fails, and then nothing else would ever
+    work on this connection.
+    """
+    deadline = time.monotonic() + ROLLBACK_SECONDS
+    while True:
+        try:
+            run(cursor, "ROLLBACK")
+        except duckdb.OutOfMemoryException:
+            if time.monotonic() < deadline:
+                time.sleep(0.01)
+                continue
+        except duckdb.Error:
+            pass
         return
 
 
@@ -103,6 +121,7 @@ class Engine:
     """One in-memory DuckDB with files attached. Safe to use from any thread through `cursor()`."""
 
     def __init__(self, data_dir: Path, *, memory_limit: int, threads: int) -> None:
+        self.memory_limit = memory_limit
         self._data_dir = data_dir
         self._root = duckdb.connect(":memory:")
         self._cursors = threading.local()
@@ -160,4 +179,9 @@ class Engine:
     def close(self) -> None:
         """Close the instance. Logs stay on disk and are replayed at the next start."""
         for cursor in (*self._open, self._root):
-            cursor.close()
+            try:
+                cursor.close()
+            except (
+                duckdb.ResourceInUseException
+            ):  # inside a function call; it ends with the process
+                log.warning("a query could not be interrupted")

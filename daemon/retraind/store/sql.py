@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,15 +42,36 @@ class Queried(Protocol):
     def segments(self) -> Segments: ...
 
 
-def run_sql(database: Queried, sql: str, *, timeout_seconds: float, max_rows: int) -> SqlResult:
-    """Run one reading statement. Raises QueryError when refused, failed or too slow."""
+class Stop:
+    """Ends one query early. `reason` is what its user is told, empty while it may go on."""
+
+    def __init__(self, cursor: Cursor) -> None:
+        self._cursor = cursor
+        self.reason = ""
+
+    def end(self, reason: str) -> None:
+        """Interrupt the query; the first reason counts."""
+        self.reason = self.reason or reason
+        self._cursor.interrupt()
+
+
+def run_sql(
+    database: Queried, sql: str, *, timeout_seconds: float, max_rows: int,
+    on_start: Callable[[Stop], None] = lambda _: None,
+) -> SqlResult:  # fmt: skip
+    """Run one reading statement. Raises QueryError when refused, failed, ended or too slow.
+
+    `on_start` is given the means to end it.
+    """
     segments = database.segments
     cursor = segments.engine.new_cursor()
+    stop = Stop(cursor)
     try:
+        on_start(stop)
         with segments.reading():
             check_statement(cursor, sql)
             _show_all(segments, cursor, sql)
-            return _run(cursor, sql, timeout_seconds, max_rows)
+            return _run(cursor, sql, stop, timeout_seconds, max_rows)
     finally:
         segments.engine.release(cursor)
 
@@ -73,18 +94,14 @@ def _show_all(segments: Segments, cursor: Cursor, sql: str) -> None:
         raise QueryError(str(error)) from error
 
 
-def _run(cursor: Cursor, sql: str, timeout_seconds: float, max_rows: int) -> SqlResult:
-    timed_out = threading.Event()
-
-    def interrupt() -> None:
-        timed_out.set()
-        cursor.interrupt()
-
-    timer = threading.Timer(timeout_seconds, interrupt)
+def _run(cursor: Cursor, sql: str, stop: Stop, timeout_seconds: float, max_rows: int) -> SqlResult:
+    timer = threading.Timer(timeout_seconds, stop.end, (TOO_LONG,))
     timer.daemon = True
     run(cursor, "BEGIN TRANSACTION READ ONLY")
     timer.start()
     try:
+        if stop.reason:
+            raise QueryError(stop.reason)
         relation = cursor.sql(sql)
         table = relation.limit(max_rows + 1).to_arrow_table()
         return SqlResult(
@@ -93,24 +110,16 @@ def _run(cursor: Cursor, sql: str, timeout_seconds: float, max_rows: int) -> Sql
             table=table.slice(0, max_rows),
             truncated=table.num_rows > max_rows,
         )
-    except duckdb.InterruptException as error:
-        raise _too_long(timeout_seconds) from error
     except duckdb.Error as error:
         if fault(error) == "fatal":
             raise StoreFatal(str(error)) from error
-        if timed_out.is_set():
-            raise _too_long(timeout_seconds) from error
-        raise QueryError(str(error)) from error
+        raise QueryError(stop.reason or str(error)) from error
     finally:
         timer.cancel()
         rollback(cursor)
 
 
-def _too_long(timeout_seconds: float) -> QueryError:
-    return QueryError(
-        f"the query took longer than {timeout_seconds:g} s and was interrupted; "
-        "admin.sql_timeout sets the limit"
-    )
+TOO_LONG = "the query took longer than admin.sql_timeout and was interrupted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from retraind.store.commit import TABLES, Outcome, Part, ledger_rows, poison_bat
 from retraind.store.engine import Cursor, fault, rollback, run, unregister
 from retraind.store.ledger import Ledger
 from retraind.store.segments import Segment, Segments
+from retraind.store.user_queries import UserQueries
 from retraind.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
@@ -59,7 +60,7 @@ class Writer:
 
     def __init__(
         self, segments: Segments, ledger: Ledger, config: settings.Store, telemetry: Telemetry,
-        clock: Clock, *, next_seq: int, on_rotated: Callable[[Segment], None],
+        clock: Clock, *, next_seq: int, queries: UserQueries, on_rotated: Callable[[Segment], None],
         on_fatal: Callable[[], None] | None = None,
     ) -> None:  # fmt: skip
         self.fatal = threading.Event()
@@ -72,6 +73,7 @@ class Writer:
         self._telemetry = telemetry
         self._clock = clock
         self._next_seq = next_seq
+        self._queries = queries
         self._on_rotated = on_rotated
         self._cursor: Cursor = segments.engine.new_cursor()
         self._queue: deque[_Pending] = deque()
@@ -209,7 +211,7 @@ class Writer:
         if not parts:
             return
         try:
-            self._commit(parts)
+            self._commit_before_queries(parts)
         except (duckdb.Error, pa.ArrowException) as error:
             kind = fault(error)
             self._telemetry.commit_failures.labels(kind).inc()
@@ -245,14 +247,24 @@ class Writer:
                 "the rows of this request cannot be stored"
             )
 
+    def _commit_before_queries(self, parts: Sequence[Part]) -> None:
+        """Commit; users' queries end when they have left no memory for it."""
+        try:
+            self._commit(parts)
+        except duckdb.OutOfMemoryException as error:
+            log.warning("commit without memory; ending users' queries", error=str(error)[:200])
+            with self._queries.ended("incoming data needed the memory"):
+                rollback(self._cursor)
+                self._commit(parts)
+
     def _commit(self, parts: Sequence[Part]) -> None:
         """One transaction with all rows of the parts and their ledger entries."""
         started = time.perf_counter()
         committed_ns = self._clock.now_ns()
         catalog = self._segments.hot.catalog
         rows = seq = quarantined = overflow = 0
-        run(self._cursor, "BEGIN TRANSACTION")
         try:
+            run(self._cursor, "BEGIN TRANSACTION")
             for table in TABLES:
                 stored = stored_rows(parts, table, self._next_seq + seq)
                 if stored is not None and table == "quarantine":
@@ -321,12 +333,16 @@ class Writer:
         """Look at the disk, and stop or resume taking new data."""
         self._watched_at = time.monotonic()
         log_bytes = self._segments.log_bytes()
+        needed = max(self._config.min_free_bytes, 2 * log_bytes)
         free = shutil.disk_usage(self._segments.folder).free
+        if free < needed and self.accepting:  # what queries have spilled goes with them
+            with self._queries.ended("incoming data needed the disk"):
+                free = shutil.disk_usage(self._segments.folder).free
         self._telemetry.free_bytes.set(free)
         self._telemetry.log_bytes.set(log_bytes)
         if self.fatal.is_set():
             return
-        if free < max(self._config.min_free_bytes, 2 * log_bytes):
+        if free < needed:
             self._set_accepting(False, "disk_low")
         else:
             self._set_accepting(True, "")

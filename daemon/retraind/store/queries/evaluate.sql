@@ -116,13 +116,12 @@ where pane_start >= make_timestamp_ns($first) and pane_start < make_timestamp_ns
     where service_name = $service_name and environment = $environment)
 
 -- name: read_panes
--- Panes of some series in an hour range.
+-- Panes of some series in an hour range, in no order: sorting moves the lists.
 select series_id, epoch_ns(pane_start) as pane_start_ns, feature, version, kind, sessions, missing,
        buckets, categories, counts, total, total_squares, results, failures
 from state.panes
 where series_id in (select unnest($series))
   and pane_start >= make_timestamp_ns($first) and pane_start < make_timestamp_ns($last)
-order by series_id, pane_start, feature, version
 
 -- name: open_sessions
 -- Sessions per pane of every series of a source that no closed window covers yet.
@@ -164,15 +163,17 @@ order by feature, version, hour_of_week
 
 -- name: retire_references
 -- A series has one active reference: the older ones step back.
-update state."references" set active = false where series_id = $series_id
+update state."references" set active = false where series_id in (select unnest($series))
 
--- name: delete_reference
+-- name: delete_references
 -- A reference that is pinned again with equal contents is written again.
-delete from state."references" where id = $id and series_id = $series_id
+delete from state."references"
+where (id, series_id) in (select unnest($ids), unnest($series))
 
 -- name: delete_reference_counts
--- See delete_reference.
-delete from state.reference_counts where reference_id = $id and series_id = $series_id
+-- See delete_references.
+delete from state.reference_counts
+where (reference_id, series_id) in (select unnest($ids), unnest($series))
 
 -- name: read_alarms
 -- State machines of all watched features.
@@ -185,7 +186,7 @@ delete from state.alarms where series_id in (select unnest($series))
 
 -- name: reset_detectors
 -- A detector's evidence is against one baseline: with another reference it starts anew.
-update state.alarms set detector = [] where series_id = $series_id
+update state.alarms set detector = [] where series_id in (select unnest($series))
 
 -- name: read_policies
 -- Memory of all policies.

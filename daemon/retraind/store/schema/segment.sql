@@ -20,10 +20,12 @@ CREATE TABLE spans (
   scope_version               VARCHAR,
   session_id                  VARCHAR,
   user_id                     VARCHAR,
+  tenant_id                   VARCHAR,
   operation                   VARCHAR,
   provider                    VARCHAR,
   request_model               VARCHAR,
   response_model              VARCHAR,
+  model_version               VARCHAR,
   response_id                 VARCHAR,
   input_tokens                BIGINT,
   output_tokens               BIGINT,
@@ -32,9 +34,13 @@ CREATE TABLE spans (
   cache_write_tokens          BIGINT,
   reasoning_tokens            BIGINT,
   cost                        DOUBLE,
+  cost_input                  DOUBLE,
+  cost_output                 DOUBLE,
   temperature                 DOUBLE,
   top_p                       DOUBLE,
   max_tokens                  BIGINT,
+  request_parameters          VARCHAR,
+  streaming                   BOOLEAN,
   finish_reasons              VARCHAR[],
   time_to_first_token_seconds DOUBLE,
   input_messages              VARCHAR,
@@ -42,16 +48,39 @@ CREATE TABLE spans (
   system_instructions         VARCHAR,
   input_text                  VARCHAR,
   output_text                 VARCHAR,
+  tool_definitions            VARCHAR,
+  called_tools                VARCHAR[],
   tool_name                   VARCHAR,
   tool_call_id                VARCHAR,
+  documents                   VARCHAR,
+  document_ids                VARCHAR[],
+  document_scores             DOUBLE[],
+  input_documents             VARCHAR,
+  embedding                   FLOAT[],
+  embedding_dimensions        BIGINT,
   agent_name                  VARCHAR,
+  agent_id                    VARCHAR,
+  agent_version               VARCHAR,
+  workflow_name               VARCHAR,
   prompt_template_id          VARCHAR,
   prompt_template_version     VARCHAR,
+  prompt_template_text        VARCHAR,
+  prompt_variables            VARCHAR,
   error_type                  VARCHAR,
+  error_message               VARCHAR,
+  guardrail_name              VARCHAR,
+  guardrail_result            VARCHAR,
+  guardrail_score             DOUBLE,
   run_id                      VARCHAR,
   variant                     VARCHAR,
   release                     VARCHAR,
+  experiment_id               VARCHAR,
+  experiment_name             VARCHAR,
   tags                        VARCHAR[],
+  metadata                    VARCHAR,
+  convention                  VARCHAR,
+  fingerprint                 VARCHAR,
+  content_incomplete          BOOLEAN,
   attributes                  VARCHAR,
   resource                    VARCHAR,
   events                      VARCHAR,
@@ -80,10 +109,12 @@ COMMENT ON COLUMN spans.scope_name IS 'Instrumentation scope name.';
 COMMENT ON COLUMN spans.scope_version IS 'Instrumentation scope version.';
 COMMENT ON COLUMN spans.session_id IS 'Session or conversation id as sent on this span, NULL when absent.';
 COMMENT ON COLUMN spans.user_id IS 'User id as sent on this span.';
+COMMENT ON COLUMN spans.tenant_id IS 'Tenant, customer or organisation as sent on this span.';
 COMMENT ON COLUMN spans.operation IS 'Canonical operation: chat, text_completion, embeddings, retrieval, rerank, tool, agent, workflow, chain, guardrail, evaluator, prompt, memory, audio or other.';
 COMMENT ON COLUMN spans.provider IS 'Model provider, canonical name.';
 COMMENT ON COLUMN spans.request_model IS 'Model that was asked for.';
 COMMENT ON COLUMN spans.response_model IS 'Model that answered.';
+COMMENT ON COLUMN spans.model_version IS 'Build of the model, such as the system fingerprint.';
 COMMENT ON COLUMN spans.response_id IS 'Id of the completion as the provider gave it.';
 COMMENT ON COLUMN spans.input_tokens IS 'Tokens in the prompt, as reported.';
 COMMENT ON COLUMN spans.output_tokens IS 'Tokens in the answer, as reported.';
@@ -92,26 +123,53 @@ COMMENT ON COLUMN spans.cache_read_tokens IS 'Prompt tokens read from the provid
 COMMENT ON COLUMN spans.cache_write_tokens IS 'Prompt tokens written to the provider''s cache.';
 COMMENT ON COLUMN spans.reasoning_tokens IS 'Output tokens spent on reasoning.';
 COMMENT ON COLUMN spans.cost IS 'Cost in US dollars, as reported.';
+COMMENT ON COLUMN spans.cost_input IS 'Part of the cost for the prompt, in US dollars.';
+COMMENT ON COLUMN spans.cost_output IS 'Part of the cost for the answer, in US dollars.';
 COMMENT ON COLUMN spans.temperature IS 'Sampling temperature of the request.';
 COMMENT ON COLUMN spans.top_p IS 'Nucleus sampling parameter of the request.';
 COMMENT ON COLUMN spans.max_tokens IS 'Token limit of the request.';
+COMMENT ON COLUMN spans.request_parameters IS 'Request parameters as one JSON object, where the convention sends one.';
+COMMENT ON COLUMN spans.streaming IS 'Whether the answer was streamed.';
 COMMENT ON COLUMN spans.finish_reasons IS 'Why each choice ended: stop, length, content_filter, tool_call, error, or as sent.';
 COMMENT ON COLUMN spans.time_to_first_token_seconds IS 'Time to first token in seconds.';
-COMMENT ON COLUMN spans.input_messages IS 'Messages sent to the model, JSON text as sent.';
-COMMENT ON COLUMN spans.output_messages IS 'Messages of the model, JSON text as sent.';
-COMMENT ON COLUMN spans.system_instructions IS 'System instructions, as sent.';
-COMMENT ON COLUMN spans.input_text IS 'Input as plain text where the convention has it.';
-COMMENT ON COLUMN spans.output_text IS 'Output as plain text where the convention has it.';
+COMMENT ON COLUMN spans.input_messages IS 'Messages sent to the model: JSON list of {role, parts}, whatever the convention.';
+COMMENT ON COLUMN spans.output_messages IS 'Messages of the model: JSON list of {role, parts, finish_reason}.';
+COMMENT ON COLUMN spans.system_instructions IS 'System instructions as text, from their own attribute or the system messages.';
+COMMENT ON COLUMN spans.input_text IS 'Input as text: the last user message of a model call; query, tool arguments, text to embed or input value of other spans.';
+COMMENT ON COLUMN spans.output_text IS 'Output as text: the first answer of a model call; tool result or output value of other spans.';
+COMMENT ON COLUMN spans.tool_definitions IS 'Tools offered to the model, JSON text as sent.';
+COMMENT ON COLUMN spans.called_tools IS 'Names of the tools that the answer calls, in order.';
 COMMENT ON COLUMN spans.tool_name IS 'Name of the tool that this span runs.';
 COMMENT ON COLUMN spans.tool_call_id IS 'Id of the tool call.';
+COMMENT ON COLUMN spans.documents IS 'Documents retrieved or reranked: JSON list of {id, score, content, metadata}.';
+COMMENT ON COLUMN spans.document_ids IS 'Ids of the documents, NULL inside where one has none.';
+COMMENT ON COLUMN spans.document_scores IS 'Scores of the documents, NULL inside where one has none.';
+COMMENT ON COLUMN spans.input_documents IS 'Documents handed to a reranker, in the same form.';
+COMMENT ON COLUMN spans.embedding IS 'First embedding vector of the span.';
+COMMENT ON COLUMN spans.embedding_dimensions IS 'Dimensions asked for.';
 COMMENT ON COLUMN spans.agent_name IS 'Name of the agent.';
+COMMENT ON COLUMN spans.agent_id IS 'Id of the agent.';
+COMMENT ON COLUMN spans.agent_version IS 'Version of the agent.';
+COMMENT ON COLUMN spans.workflow_name IS 'Name of the workflow.';
 COMMENT ON COLUMN spans.prompt_template_id IS 'Id or name of the prompt template.';
 COMMENT ON COLUMN spans.prompt_template_version IS 'Version of the prompt template.';
+COMMENT ON COLUMN spans.prompt_template_text IS 'Text of the prompt template.';
+COMMENT ON COLUMN spans.prompt_variables IS 'Variables of the prompt template as a JSON object.';
 COMMENT ON COLUMN spans.error_type IS 'error.type of a failed call.';
+COMMENT ON COLUMN spans.error_message IS 'What the failed call said.';
+COMMENT ON COLUMN spans.guardrail_name IS 'Name of the guardrail.';
+COMMENT ON COLUMN spans.guardrail_result IS 'pass, block, warn, modify, error, or as sent.';
+COMMENT ON COLUMN spans.guardrail_score IS 'Score of the guardrail.';
 COMMENT ON COLUMN spans.run_id IS 'Offline run this span belongs to; such rows never enter production rates.';
 COMMENT ON COLUMN spans.variant IS 'production (or NULL), shadow, candidate or another variant name.';
 COMMENT ON COLUMN spans.release IS 'Release of the application.';
+COMMENT ON COLUMN spans.experiment_id IS 'Id of the experiment.';
+COMMENT ON COLUMN spans.experiment_name IS 'Name of the project or experiment.';
 COMMENT ON COLUMN spans.tags IS 'Tags.';
+COMMENT ON COLUMN spans.metadata IS 'Free metadata as a JSON object.';
+COMMENT ON COLUMN spans.convention IS 'Convention the span follows, the most certain one.';
+COMMENT ON COLUMN spans.fingerprint IS 'Hash of system instructions, tools and sampling parameters: equal when the model was asked in the same way.';
+COMMENT ON COLUMN spans.content_incomplete IS 'True when the sender dropped attributes, cut JSON or left holes in a list.';
 COMMENT ON COLUMN spans.attributes IS 'Span attributes that have no column, as a JSON object. Bytes are {"bytesValue": base64}, NaN and infinities are {"doubleValue": text}.';
 COMMENT ON COLUMN spans.resource IS 'All resource attributes as a JSON object.';
 COMMENT ON COLUMN spans.events IS 'Span events as a JSON array of {time, name, attributes, dropped_attributes_count}.';

@@ -1,0 +1,143 @@
+"""Users' queries beside commits: what they take away from incoming data, they lose."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from retraind.errors import QueryError
+from retraind.model import ExportResult
+from retraind.store import engine, user_queries, writer
+from retraind.store.database import Database
+from retraind.store.sql import SqlResult
+from store_harness import batch, commit, open_database, query, value
+
+ENDLESS = "SELECT sum(a.range * b.range) FROM range(10000000) a, range(10000000) b"
+# One string that only grows: nothing of it can be spilled.
+HUNGRY = "SELECT string_agg(md5(range::VARCHAR), ',') FROM range(100000000)"
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    opened = open_database(tmp_path)
+    yield opened
+    opened.close()
+
+
+def ask(database: Database, sql: str, seconds: float = 60) -> Future[SqlResult]:
+    return database.queries.submit(sql, timeout_seconds=seconds, max_rows=10)
+
+
+def running(database: Database) -> Future[SqlResult]:
+    """A query that does not end by itself, begun."""
+    asked = ask(database, ENDLESS)
+    deadline = time.monotonic() + 60
+    busy = "SELECT count(*) FROM duckdb_memory()"  # any statement; other connections go on
+    while not database.queries._running:
+        assert time.monotonic() < deadline
+        query(database, busy)
+    return asked
+
+
+def test_a_commit_without_memory_ends_queries_and_is_repeated(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine's error is injected at the first INSERT; the query and all else is real."""
+    original, failures = writer.run, iter([True])
+
+    def run(cursor: Any, sql: str, parameters: Any = None) -> Any:
+        if sql.startswith("INSERT") and next(failures, False):
+            raise duckdb.OutOfMemoryException("simulated")
+        return original(cursor, sql, parameters)
+
+    asked = running(database)
+    monkeypatch.setattr(writer, "run", run)
+    assert commit(database, batch([1, 2])) == [ExportResult(2)]
+    with pytest.raises(QueryError, match="incoming data needed the memory"):
+        asked.result(60)
+    assert database.writer.accepting
+    assert value(database, "commit_failures_total", reason="io") == 0
+    assert value(database, "user_queries_ended_total") == 1
+    assert ask(database, "SELECT count(*) AS n FROM spans").result(60).table["n"][0].as_py() == 2
+
+
+def test_a_disk_that_gets_low_ends_queries_before_data_is_refused(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = running(database)
+    real = shutil.disk_usage(database.data_dir)
+    looked = threading.Event()
+
+    def usage(_: Path) -> Any:
+        looked.set()
+        return real._replace(free=0 if database.queries._running else real.free)
+
+    monkeypatch.setattr(writer.shutil, "disk_usage", usage)
+    with pytest.raises(QueryError, match="incoming data needed the disk"):
+        asked.result(60)
+    assert looked.is_set()
+    assert commit(database, batch([1])) == [ExportResult(1)]
+
+
+def test_a_query_that_holds_too_much_is_ended_while_memory_is_left(tmp_path: Path) -> None:
+    database = open_database(tmp_path, memory_limit=1024 * 2**20)
+    stop, failed = threading.Event(), []
+
+    def send() -> None:
+        for i in range(10_000):
+            if stop.is_set():
+                return
+            if commit(database, batch([i], text="x" * 10_000)) != [ExportResult(1)]:
+                failed.append(i)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    with pytest.raises(QueryError, match=r"store\.memory_limit|Out of Memory"):
+        ask(database, HUNGRY).result(120)
+    stop.set()
+    sender.join()
+    assert failed == []
+    assert value(database, "commit_failures_total", reason="io") == 0
+    database.close()
+
+
+def test_queries_take_turns(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = [running(database), ask(database, ENDLESS)]
+    with pytest.raises(QueryError, match="other queries ran all the time"):
+        ask(database, "SELECT 1", seconds=0.2).result(60)
+    monkeypatch.setattr(user_queries, "WAITING", 0)
+    with pytest.raises(QueryError, match="too many queries"):
+        ask(database, "SELECT 1").result(60)
+    monkeypatch.undo()
+    with database.queries.ended("the test is over"):
+        for each in first:
+            with pytest.raises(QueryError):
+                each.result(60)
+    assert ask(database, "SELECT 1 AS x").result(60).table["x"].to_pylist() == [1]
+
+
+def test_a_rollback_that_finds_no_memory_is_repeated(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the connection stays in the failed transaction, and refuses everything from then on."""
+    original, failures = engine.run, iter([True, True])
+
+    def run(cursor: Any, sql: str, parameters: Any = None) -> Any:
+        if sql == "ROLLBACK" and next(failures, False):
+            raise duckdb.OutOfMemoryException("simulated")
+        return original(cursor, sql, parameters)
+
+    monkeypatch.setattr(engine, "run", run)
+    with pytest.raises(RuntimeError), database.state.transaction() as tx:  # noqa: PT012
+        tx.run("write_progress", through=5)
+        raise RuntimeError
+    assert next(failures, None) is None
+    assert database.state.read("read_progress")["through_seq"].to_pylist() == [0]
