@@ -1,5 +1,5 @@
 # ruff: noqa: E402
-# scenarios: chat stream tool retrieval error context evaluation
+# scenarios: chat stream tool retrieval error context evaluation genai
 """LangChain and LangGraph, traced by OpenInference.
 
 Set OTEL_EXPORTER_OTLP_ENDPOINT to the address of retraind (http://localhost:4318) and run these
@@ -27,6 +27,7 @@ from langchain_core.tools import tool as as_tool
 from langchain_core.vectorstores import InMemoryVectorStore
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from openinference.instrumentation import (
+    TraceConfig,
     get_annotation_attributes,
     get_evaluation_attributes,
     using_metadata,
@@ -108,6 +109,16 @@ def context() -> None:
         ),
     ):
         ChatOpenAI(model="gpt-4o-mini").invoke("What is the capital of France?")
+
+
+def genai() -> None:
+    """Both conventions on one span, as OPENINFERENCE_ENABLE_GENAI_SEMCONV=true has it."""
+    LangChainInstrumentor().uninstrument()
+    both = TraceConfig(enable_genai_semconv=True)
+    LangChainInstrumentor().instrument(tracer_provider=provider, config=both)
+    with using_session("session-1"), using_user("user-1"):
+        model = ChatOpenAI(model="gpt-4o-mini", temperature=0.2, max_tokens=64)
+        model.bind_tools([get_weather]).invoke([MESSAGES[0], ("human", "How warm is it in Paris?")])
 
 
 def evaluation() -> None:
