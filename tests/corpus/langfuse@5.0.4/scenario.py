@@ -29,6 +29,8 @@ import os  # noqa: E402
 import sys  # noqa: E402
 
 from langfuse import observe, propagate_attributes  # noqa: E402
+from langfuse.api import Prompt_Text  # noqa: E402
+from langfuse.model import TextPromptClient  # noqa: E402
 
 QUESTION = [
     {"role": "system", "content": "You are a geography teacher."},
@@ -39,7 +41,11 @@ WEATHER = {
     "function": {
         "name": "get_weather",
         "description": "Weather of a city.",
-        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+        },
     },
 }
 
@@ -109,17 +115,27 @@ def embeddings() -> None:
 
 
 @observe(as_type="retriever")
-def search(query: str) -> list[dict[str, object]]:
+def search(query: str) -> list[dict[str, object]]:  # noqa: ARG001
     return [
-        {"id": "doc-1", "page_content": "Paris is the capital of France.", "metadata": {"score": 0.875}},
-        {"id": "doc-2", "page_content": "Rome is the capital of Italy.", "metadata": {"score": 0.5}},
+        {
+            "id": "doc-1",
+            "page_content": "Paris is the capital of France.",
+            "metadata": {"score": 0.875},
+        },
+        {
+            "id": "doc-2",
+            "page_content": "Rome is the capital of Italy.",
+            "metadata": {"score": 0.5},
+        },
     ]
 
 
 @observe(as_type="chain")
 def look_up(query: str) -> str:
     search(query)
-    with langfuse.start_as_current_observation(name="no-secrets", as_type="guardrail", input=query) as guardrail:
+    with langfuse.start_as_current_observation(
+        name="no-secrets", as_type="guardrail", input=query
+    ) as guardrail:
         guardrail.update(output={"passed": True})
     return ask().choices[0].message.content
 
@@ -130,21 +146,29 @@ def retrieval() -> None:
 
 def prompt() -> None:
     """A call linked to a prompt, and one whose usage and cost are given by hand."""
-    from langfuse.api import Prompt_Text
-    from langfuse.model import TextPromptClient
-
     capital = TextPromptClient(
         Prompt_Text(
-            name="capital", version=3, prompt="What is the capital of {{country}}?",
-            config={}, labels=["production"], tags=[], type="text",
+            name="capital",
+            version=3,
+            prompt="What is the capital of {{country}}?",
+            config={},
+            labels=["production"],
+            tags=[],
+            type="text",
         )
     )
     question = capital.compile(country="France")
     openai.OpenAI().chat.completions.create(
-        model="gpt-4o-mini", messages=[{"role": "user", "content": question}], langfuse_prompt=capital
+        model="gpt-4o-mini",
+        messages=[{"role": "user", "content": question}],
+        langfuse_prompt=capital,
     )
     with langfuse.start_as_current_observation(
-        name="own-model", as_type="generation", model="capitals-1", input=question, prompt=capital,
+        name="own-model",
+        as_type="generation",
+        model="capitals-1",
+        input=question,
+        prompt=capital,
         model_parameters={"temperature": 0.2, "max_tokens": 64},
     ) as generation:
         generation.update(
@@ -166,15 +190,20 @@ def experiment() -> None:
         name="capitals",
         run_name="capitals-1",
         data=[{"input": "What is the capital of France?", "expected_output": "Paris"}],
-        task=lambda *, item, **_: ask(langfuse_public_key="pk-lf-offline").choices[0].message.content,
+        task=lambda **_: ask(langfuse_public_key="pk-lf-offline").choices[0].message.content,
     )
     client.flush()
 
 
 def error() -> None:
     with contextlib.suppress(openai.OpenAIError):
-        openai.OpenAI(max_retries=0).chat.completions.create(model="broken-model", messages=QUESTION)
+        openai.OpenAI(max_retries=0).chat.completions.create(
+            model="broken-model", messages=QUESTION
+        )
 
 
-{f.__name__: f for f in (chat, stream, tool, responses, embeddings, retrieval, prompt, experiment, error)}[sys.argv[1]]()
+{
+    f.__name__: f
+    for f in (chat, stream, tool, responses, embeddings, retrieval, prompt, experiment, error)
+}[sys.argv[1]]()
 langfuse.flush()

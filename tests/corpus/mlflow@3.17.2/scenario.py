@@ -3,7 +3,7 @@
 Set OTEL_EXPORTER_OTLP_ENDPOINT to the address of retraind (http://localhost:4318) and
 OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf (MLflow's default is grpc). Traces then go to retraind
 instead of MLflow's tracking server; MLFLOW_TRACE_ENABLE_OTLP_DUAL_EXPORT=true sends them to both.
-MLFLOW_ENABLE_OTEL_GENAI_SEMCONV=true writes OpenTelemetry's names instead of MLflow's; leave it off: it
+Leave MLFLOW_ENABLE_OTEL_GENAI_SEMCONV off: it writes OpenTelemetry's names instead of MLflow's and
 drops what those have no name for, such as cached tokens and retrieved documents.
 opentelemetry-sdk 1.43 and later lose the root span of a trace with tags in MLflow 3.17.
 Session and user of update_current_trace are not sent by OTLP: set them on the span as below.
@@ -15,7 +15,7 @@ mlflow.openai.autolog()
 
 # --- snippet ends here ---
 
-# scenarios: chat stream tool responses embeddings retrieval prompt error chat_semconv tool_semconv retrieval_semconv
+# scenarios: chat stream tool responses embeddings retrieval prompt error tool_otel retrieval_otel
 
 import contextlib  # noqa: E402
 import json  # noqa: E402
@@ -34,7 +34,11 @@ WEATHER = {
     "function": {
         "name": "get_weather",
         "description": "Weather of a city.",
-        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+        },
     },
 }
 
@@ -61,7 +65,9 @@ def get_weather(city: str) -> dict[str, object]:
 
 @mlflow.trace(name="weather-agent", span_type=SpanType.AGENT, attributes={"plan": "pro"})
 def answer(question: str) -> str:
-    mlflow.get_current_active_span().set_attributes({"session.id": "session-1", "user.id": "user-1"})
+    mlflow.get_current_active_span().set_attributes(
+        {"session.id": "session-1", "user.id": "user-1"}
+    )
     mlflow.update_current_trace(tags={"team": "geography", "tenant_id": "acme"})
     client = openai.OpenAI()
     messages = [{"role": "user", "content": question}]
@@ -96,10 +102,18 @@ def embeddings() -> None:
 
 
 @mlflow.trace(name="search", span_type=SpanType.RETRIEVER)
-def search(query: str) -> list[Document]:
+def search(query: str) -> list[Document]:  # noqa: ARG001
     return [
-        Document(id="doc-1", page_content="Paris is the capital of France.", metadata={"doc_uri": "atlas/fr", "score": 0.875}),
-        Document(id="doc-2", page_content="Rome is the capital of Italy.", metadata={"doc_uri": "atlas/it", "score": 0.5}),
+        Document(
+            id="doc-1",
+            page_content="Paris is the capital of France.",
+            metadata={"doc_uri": "atlas/fr", "score": 0.875},
+        ),
+        Document(
+            id="doc-2",
+            page_content="Rome is the capital of Italy.",
+            metadata={"doc_uri": "atlas/it", "score": 0.5},
+        ),
     ]
 
 
@@ -127,13 +141,17 @@ def prompt() -> None:
 
 def error() -> None:
     with contextlib.suppress(openai.OpenAIError):
-        openai.OpenAI(max_retries=0).chat.completions.create(model="broken-model", messages=QUESTION)
+        openai.OpenAI(max_retries=0).chat.completions.create(
+            model="broken-model", messages=QUESTION
+        )
 
 
-SCENARIOS = {f.__name__: f for f in (chat, stream, tool, responses, embeddings, retrieval, prompt, error)}
+SCENARIOS = {
+    f.__name__: f for f in (chat, stream, tool, responses, embeddings, retrieval, prompt, error)
+}
 
-scenario, _, semconv = sys.argv[1].partition("_")
-if semconv:
+scenario, _, otel = sys.argv[1].partition("_")
+if otel:
     os.environ["MLFLOW_ENABLE_OTEL_GENAI_SEMCONV"] = "true"
 SCENARIOS[scenario]()
 mlflow.flush_trace_async_logging()
