@@ -2,79 +2,96 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from retraind.evaluate.memory import ActiveReference, Memory, Series
-from retraind.evaluate.tables import timestamp
+from retraind.evaluate.tables import rows_table, timestamp
 from retraind.store.state import State, Transaction
 from retraind.window.counts import to_columns
 from retraind.window.panes import SESSIONS
-from retraind.window.reference import Reference, reference_from_panes
+from retraind.window.reference import Reference, references_from_panes
 
 
-def reference_of_panes(
-    state: State | Transaction, series: Series, first_ns: int, last_ns: int
-) -> tuple[Reference, int]:
-    """The panes of a series in [first_ns, last_ns) as a reference, and its sessions."""
-    rows = state.read("read_panes", series=[series.id], first=first_ns, last=last_ns)
-    sessions = sum(
-        row["sessions"]
-        for row in rows.select(["feature", "sessions"]).to_pylist()
-        if row["feature"] == SESSIONS
-    )
-    return reference_from_panes(rows), sessions
+class NewReference(NamedTuple):
+    """A reference that is to be the active one; times are those of its panes, None for a file."""
+
+    series: Series
+    reference: Reference
+    sessions: int
+    first_ns: int | None
+    last_ns: int | None
 
 
-def write_reference(
-    tx: Transaction,
-    memory: Memory,
-    series: Series,
-    reference: Reference,
-    *,
-    source: str,
-    sessions: int,
-    first_ns: int | None,
-    last_ns: int | None,
-    now_ns: int,
+def panes_of(state: State | Transaction, starts: Mapping[str, int], end_ns: int) -> pa.Table:
+    """The panes of some series, each from its own start on, to one end."""
+    rows = state.read("read_panes", series=list(starts), first=min(starts.values()), last=end_ns)
+    own = np.array([starts[id_] for id_ in rows["series_id"].to_pylist()], np.int64)
+    inside = rows["pane_start_ns"].to_numpy() >= own
+    return rows if inside.all() else rows.filter(pa.array(inside))
+
+
+def references_of_panes(
+    state: State | Transaction, starts: Mapping[Series, int], end_ns: int
+) -> list[NewReference]:
+    """The panes of each series from its start on, as a reference; none of a series without any."""
+    rows = panes_of(state, {series.id: first_ns for series, first_ns in starts.items()}, end_ns)
+    references = references_from_panes(rows)
+    new = []
+    for series, first_ns in starts.items():
+        reference = references.get(series.id)
+        if reference is not None:
+            sessions = sum(reference.sizes.get((SESSIONS, "", "category"), {}).values())
+            new.append(NewReference(series, reference, sessions, first_ns, end_ns))
+    return [each for each in new if each.sessions]
+
+
+def write_references(
+    tx: Transaction, memory: Memory, new: Sequence[NewReference], *, source: str, now_ns: int
 ) -> None:
-    """Make a reference the active one of its series; the older ones are kept and step back."""
-    tx.run("retire_references", series_id=series.id)
-    tx.run("delete_reference_counts", id=reference.id, series_id=series.id)
-    tx.run("delete_reference", id=reference.id, series_id=series.id)
-    row: dict[str, Any] = {
-        "id": reference.id,
-        "series_id": series.id,
-        "kind": reference.kind,
+    """Make references the active ones of their series; the older ones are kept and step back."""
+    if not new:
+        return
+    ids, series = [each.reference.id for each in new], [each.series.id for each in new]
+    tx.run("retire_references", series=series)
+    tx.run("delete_reference_counts", ids=ids, series=series)
+    tx.run("delete_references", ids=ids, series=series)
+    tx.append("references", rows_table([_row(each, source, now_ns) for each in new]))
+    tx.append("reference_counts", _count_rows(new))
+    tx.run("reset_detectors", series=series)
+    created_ns = now_ns // 1000 * 1000  # as the table holds it
+    for each in new:
+        id_ = each.series.id
+        memory.references[id_] = ActiveReference(each.reference, source, created_ns, each.sessions)
+        for key, alarm in memory.alarms.get(id_, {}).items():
+            memory.alarms[id_][key] = replace(alarm, detector=())
+
+
+def _row(new: NewReference, source: str, now_ns: int) -> dict[str, Any]:
+    return {
+        "id": new.reference.id,
+        "series_id": new.series.id,
+        "kind": new.reference.kind,
         "source": source,
         "created_at": timestamp(now_ns),
-        "first_time": None if first_ns is None else timestamp(first_ns),
-        "last_time": None if last_ns is None else timestamp(last_ns),
-        "sessions": sessions,
+        "first_time": None if new.first_ns is None else timestamp(new.first_ns),
+        "last_time": None if new.last_ns is None else timestamp(new.last_ns),
+        "sessions": new.sessions,
         "active": True,
     }
-    tx.append("references", pa.Table.from_pylist([row]))
-    tx.append("reference_counts", _count_rows(reference, series))
-    created_ns = now_ns // 1000 * 1000  # as the table holds it
-    memory.references[series.id] = ActiveReference(reference, source, created_ns, sessions)
-    tx.run("reset_detectors", series_id=series.id)
-    for key, alarm in memory.alarms.get(series.id, {}).items():
-        memory.alarms[series.id][key] = replace(alarm, detector=())
 
 
-def _count_rows(reference: Reference, series: Series) -> pa.Table:
+def _count_rows(new: Sequence[NewReference]) -> pa.Table:
     entries = [
-        (feature, version, hour, counts)
-        for (feature, version, _), by_hour in sorted(reference.counts.items())
+        (each.reference.id, each.series.id, feature, version, hour, counts)
+        for each in new
+        for (feature, version, _), by_hour in sorted(each.reference.counts.items())
         for hour, counts in sorted(by_hour.items())
     ]
-    columns: dict[str, Any] = {
-        "reference_id": [reference.id] * len(entries),
-        "series_id": [series.id] * len(entries),
-        "feature": [entry[0] for entry in entries],
-        "version": [entry[1] for entry in entries],
-        "hour_of_week": [entry[2] for entry in entries],
-    }
-    return pa.table({**columns, **to_columns([entry[3] for entry in entries])})
+    *keys, counts = zip(*entries, strict=True)
+    names = ("reference_id", "series_id", "feature", "version", "hour_of_week")
+    return pa.table({**dict(zip(names, keys, strict=True)), **to_columns(counts)})

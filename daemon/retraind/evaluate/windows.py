@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
-import pyarrow as pa
 
 from retraind.config.settings import Config, Monitor
 from retraind.evaluate.decisions import Decided, Decider, Pinned
@@ -21,7 +20,7 @@ from retraind.evaluate.findings import (
     finding_of,
 )
 from retraind.evaluate.memory import Alarm, Memory, Series, Source
-from retraind.evaluate.references import reference_of_panes, write_reference
+from retraind.evaluate.references import panes_of, references_of_panes, write_references
 from retraind.evaluate.tables import rows_table, timestamp, window_row
 from retraind.model import HOUR_NS, Counts
 from retraind.policy import alarms
@@ -35,6 +34,9 @@ from retraind.window.plan import MonitorPlan
 from retraind.window.reference import mature, pool, window_hours
 
 YEAR_NS = 8766 * HOUR_NS
+PINNED_TOGETHER = 20
+"""Series whose panes are read at once: a read looks at the panes of all, and a week of one may have
+ten megabytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ class WindowEvaluator:
             outcomes += family
         self._step_alarms(memory, outcomes)
         self._forget_alarms(memory, due)
-        pinned = [new for item in due if (new := self._move_on(tx, memory, item, now_ns))]
+        pinned = self._move_on(tx, memory, due, now_ns)
         series = [item.series.id for item in due]
         tx.run("move_windows", series=series, start=due[0].window.end_ns)
         self._write_alarms(tx, memory, series)
@@ -143,22 +145,9 @@ class WindowEvaluator:
 
     def _counts(self, tx: Transaction, due: list[Due]) -> Mapping[str, dict[FeatureKey, Counts]]:
         """The summed panes of each window by series."""
-        rows = tx.read(
-            "read_panes",
-            series=[item.series.id for item in due],
-            first=min(item.window.start_ns for item in due),
-            last=due[0].window.end_ns,
-        )
         starts = {item.series.id: item.window.start_ns for item in due}
-        inside = [
-            pane_ns >= starts[series_id]
-            for series_id, pane_ns in zip(
-                rows["series_id"].to_pylist(), rows["pane_start_ns"].to_pylist(), strict=True
-            )
-        ]
-        merged = merge_rows(
-            rows.filter(pa.array(inside, pa.bool_())), ("series_id", "feature", "version", "kind")
-        )
+        rows = panes_of(tx, starts, due[0].window.end_ns)
+        merged = merge_rows(rows, ("series_id", "feature", "version", "kind"))
         counts: dict[str, dict[FeatureKey, Counts]] = {item.series.id: {} for item in due}
         for (series_id, feature, version, kind), item in merged.items():
             counts[series_id][FeatureKey(feature, version, kind)] = item
@@ -253,24 +242,29 @@ class WindowEvaluator:
         if rows:
             tx.append("alarms", rows_table(rows))
 
-    def _move_on(self, tx: Transaction, memory: Memory, due: Due, now_ns: int) -> Pinned | None:
-        """The next window begins; a series without reference pins its first one when mature."""
-        end_ns = due.window.end_ns
-        series = replace(due.series, window_ns=end_ns)
-        memory.series[series.id] = series
-        if series.id in memory.references:
-            return None
+    def _move_on(
+        self, tx: Transaction, memory: Memory, due: list[Due], now_ns: int
+    ) -> list[Pinned]:
+        """The next windows begin; series without reference pin their first one when mature."""
+        end_ns = due[0].window.end_ns
+        waiting: list[Series] = []
+        for item in due:
+            series = memory.series[item.series.id] = replace(item.series, window_ns=end_ns)
+            enough = self._monitors[series.key.monitor].reference.min_sessions
+            if series.id not in memory.references and self._mature(series, end_ns, enough):
+                waiting.append(series)
+        pinned: list[Pinned] = []
+        for at in range(0, len(waiting), PINNED_TOGETHER):
+            some = {series: series.first_ns for series in waiting[at : at + PINNED_TOGETHER]}
+            found = references_of_panes(tx, some, end_ns)
+            new = [each for each in found if self._mature(each.series, end_ns, each.sessions)]
+            write_references(tx, memory, new, source="auto", now_ns=now_ns)
+            pinned += [Pinned(each.series.key, each.reference.id, each.sessions) for each in new]
+        return pinned
+
+    def _mature(self, series: Series, end_ns: int, sessions: int) -> bool:
         settings = self._monitors[series.key.monitor].reference
-        if not mature(series.first_ns, end_ns, settings.min_sessions, settings):
-            return None
-        reference, sessions = reference_of_panes(tx, series, series.first_ns, end_ns)
-        if not mature(series.first_ns, end_ns, sessions, settings):
-            return None
-        write_reference(
-            tx, memory, series, reference, source="auto", sessions=sessions,
-            first_ns=series.first_ns, last_ns=end_ns, now_ns=now_ns,
-        )  # fmt: skip
-        return Pinned(series.key, reference.id, sessions)
+        return mature(series.first_ns, end_ns, sessions, settings)
 
 
 def _with_silent(

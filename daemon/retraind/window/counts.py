@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from retraind.model import Counts
-from retraind.window.columns import Ints, one_array, pack, starts_of_runs, sum_by, to_ints
+from retraind.window.columns import Ints, group, one_array, pack, starts_of_runs, sum_by, to_ints
 from retraind.window.tally import HIGH_CARDINALITY
 
 FeatureKey = tuple[str, str, str]
@@ -28,59 +28,52 @@ def merge_rows(rows: pa.Table, by: Sequence[str]) -> dict[tuple[Any, ...], Count
     """
     if rows.num_rows == 0:
         return {}
-    group, keys = _group_rows(rows, by)
-    columns = [sum_by(group, to_ints(rows[name], 0), len(keys)).tolist() for name in SUMS]
-    sums = zip(*columns, strict=True)
+    group_of, keys = _group_rows(rows, by)
+    columns = [sum_by(group_of, to_ints(rows[name], 0), len(keys)).tolist() for name in SUMS]
     lists = one_array(rows["counts"])
-    owner = np.repeat(group, to_ints(lists.value_lengths(), 0))
-    value, texts = _flat_values(rows, lists)
+    lengths = to_ints(lists.value_lengths(), 0)
+    value, texts = _flat_values(rows, lengths)
     low = int(value.min(initial=0))
-    width = int(value.max(initial=0)) - low + 1
-    code, amount = _sum_alike(owner * width + (value - low), to_ints(lists.flatten(), 0))
-    owner, value = np.divmod(code, width)
-    value += low
-    ends = np.searchsorted(owner, np.arange(1, len(keys)))
-    kinds = [key[list(by).index("kind")] for key in keys]
-    merged = zip(keys, kinds, np.split(value, ends), np.split(amount, ends), sums, strict=True)
-    return {
-        key: Counts(kind, texts[values] if kind == "category" else values, counts, *more)
-        for key, kind, values, counts, more in merged
-    }
+    bits = (int(value.max(initial=0)) - low).bit_length()
+    code = (np.repeat(group_of, lengths) << bits) | (value - low)
+    code, counts = _sum_alike(code, to_ints(lists.flatten(), 0))
+    values = (code & ((1 << bits) - 1)) + low
+    ends = np.searchsorted(code >> bits, np.arange(len(keys)), side="right").tolist()
+    merged, start = {}, 0
+    for key, end, sums in zip(keys, ends, zip(*columns, strict=True), strict=True):
+        kind = key[list(by).index("kind")]
+        part = texts[values[start:end]] if kind == "category" else values[start:end]
+        merged[key] = Counts(kind, part, counts[start:end], *sums)
+        start = end
+    return merged
 
 
 def _group_rows(rows: pa.Table, by: Sequence[str]) -> tuple[Ints, list[tuple[Any, ...]]]:
-    """Group number of each row, and the key of each group."""
-    columns = [_ranks(rows[name]) for name in by]
-    _, first, group = np.unique(
-        pack(*(rank for rank, _ in columns)), return_index=True, return_inverse=True
-    )
-    keys = [distinct[rank[first]].tolist() for rank, distinct in columns]
-    return group, list(zip(*keys, strict=True))
+    """Group number of each row, and the key of each group, in the order in which they come."""
+    columns = [one_array(rows[name]).dictionary_encode() for name in by]
+    group_of, _ = group(pack(*(to_ints(column.indices, -1) for column in columns)))
+    first = pa.array(np.unique(group_of, return_index=True)[1])
+    return group_of, list(zip(*(column.take(first).to_pylist() for column in columns), strict=True))
 
 
-def _ranks(column: Any) -> tuple[Ints, NDArray[Any]]:
-    """Rank of each entry among the distinct ones, and these in order."""
-    encoded = one_array(column).dictionary_encode()
-    order = to_ints(pc.sort_indices(encoded.dictionary), 0)
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
-    distinct = np.array(encoded.dictionary.to_pylist(), object)
-    return rank[to_ints(encoded.indices, 0)], distinct[order]
-
-
-def _flat_values(rows: pa.Table, lists: Any) -> tuple[Ints, NDArray[Any]]:
+def _flat_values(rows: pa.Table, lengths: Ints) -> tuple[Ints, NDArray[Any]]:
     """The values of all rows one after the other, categories as indices into the sorted texts."""
     buckets = one_array(rows["buckets"])
-    ranks, texts = _ranks(one_array(rows["categories"]).flatten())
-    numeric = np.repeat(to_ints(buckets.is_valid(), 0) == 1, to_ints(lists.value_lengths(), 0))
+    categories = one_array(rows["categories"]).flatten().dictionary_encode()
+    order = to_ints(pc.sort_indices(categories.dictionary), 0)
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    numeric = np.repeat(to_ints(buckets.is_valid(), 0) == 1, lengths)
     value = np.empty(len(numeric), np.int64)
     value[numeric] = to_ints(buckets.flatten(), 0)
-    value[~numeric] = ranks
-    return value, texts
+    value[~numeric] = rank[to_ints(categories.indices, 0)]
+    return value, np.array(categories.dictionary.to_pylist(), object)[order]
 
 
 def _sum_alike(value: NDArray[Any], amount: Ints) -> tuple[NDArray[Any], Ints]:
     """The distinct values in order, and the sum of the amounts of each."""
+    if (value[1:] > value[:-1]).all():  # one pane, or one of each group
+        return value, amount
     # Stable sorting is a merge of what is sorted already, which every pane is.
     order = np.argsort(value, kind="stable")
     value = value[order]

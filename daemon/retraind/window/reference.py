@@ -80,10 +80,16 @@ def freeze(kind: ReferenceKind, counts: Mapping[FeatureKey, Mapping[int, Counts]
     return Reference(reference_id(kind, counts), kind, counts, sizes)
 
 
-def reference_from_panes(rows: pa.Table, kind: ReferenceKind = "pinned") -> Reference:
-    """Sum one series' rows of `panes` (column pane_start_ns) by hour of the week."""
+def references_from_panes(rows: pa.Table, kind: ReferenceKind = "pinned") -> dict[str, Reference]:
+    """References by series_id, of rows of `panes` (with pane_start_ns) by hour of the week."""
     hours = (rows["pane_start_ns"].to_numpy() // HOUR_NS + _THURSDAY) % 168
-    return reference_from_rows(rows.append_column("hour_of_week", pa.array(hours)), kind)
+    rows = rows.append_column("hour_of_week", pa.array(hours))
+    by = ("series_id", "feature", "version", "kind", "hour_of_week")
+    counts: dict[str, dict[FeatureKey, dict[int, Counts]]] = {}
+    for (series, feature, version, kind_, hour), item in merge_rows(rows, by).items():
+        own = counts.setdefault(series, {})
+        own.setdefault((feature, version, kind_), {})[hour] = item
+    return {series: freeze(kind, own) for series, own in counts.items()}
 
 
 def reference_from_rows(rows: pa.Table, kind: ReferenceKind = "pinned") -> Reference:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from retraind.config.settings import Limits, Match, Monitor
 from retraind.model import SeriesKey
 from retraind.window.panes import PaneBuild, build_panes
 from retraind.window.plan import MonitorPlan
-from retraind.window.reference import reference_from_panes
+from retraind.window.reference import references_from_panes
 from window_oracle import HOUR, Row, as_rows, eval_table, log_bucket, span_id, span_table, trace_id
 
 
@@ -240,7 +241,8 @@ def test_panes_become_a_reference_by_hour_of_the_week() -> None:
         span_table([{**row, "trace_id": trace_id(n + 1)} for n, row in enumerate(spans)]),
         eval_table([]), [plan], first_ns=0, last_ns=200 * HOUR, limits=Limits(),
     ).rows  # fmt: skip
-    reference = reference_from_panes(rows)
+    rows = rows.append_column("series_id", pa.repeat("s", rows.num_rows))
+    reference = references_from_panes(rows)["s"]
     # the epoch was a Thursday: 01:00 is hour 3 * 24 + 1 of the week
     assert {h: c.n for h, c in reference.counts["input_tokens", "", "number"].items()} == {
         73: 2,
