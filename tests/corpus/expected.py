@@ -41,9 +41,9 @@ JSON_COLUMNS = words(
     """
 )
 # Made from other columns: norm_source has no entry of their own.
-DERIVED = frozenset(
-    {"called_tools", "document_ids", "document_scores", "convention", "content_incomplete"}
-)
+DERIVED = words("called_tools document_ids document_scores convention content_incomplete")
+# These may be made from what has no key: the time of an event, the length of a vector.
+MAY_BE_DERIVED = DERIVED | words("time_to_first_token_seconds embedding_dimensions streaming")
 EVALUATION_COLUMNS = words(
     """
     name score label passed explanation evaluator evaluator_version kind error_type source
