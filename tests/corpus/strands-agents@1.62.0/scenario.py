@@ -1,6 +1,7 @@
 """Strands Agents, traced by itself. Content is captured: as span events of each message.
 
-Set OTEL_EXPORTER_OTLP_ENDPOINT to the address of retraind (http://localhost:4318) and run these lines before the first agent run.
+Set OTEL_EXPORTER_OTLP_ENDPOINT to the address of retraind (http://localhost:4318) and run these
+lines before the first agent run.
 """
 
 from strands.telemetry import StrandsTelemetry
