@@ -13,20 +13,20 @@ os.environ["LANGSMITH_OTEL_ONLY"] = "true"
 # --- snippet ends here ---
 # scenarios: chat stream tool retrieval embeddings error traceable_openai
 
-import contextlib  # noqa: E402
-import sys  # noqa: E402
+import contextlib
+import sys
 
-import openai  # noqa: E402
-from langchain.agents import create_agent  # noqa: E402
-from langchain_core.documents import Document  # noqa: E402
-from langchain_core.prompts import ChatPromptTemplate  # noqa: E402
-from langchain_core.retrievers import BaseRetriever  # noqa: E402
-from langchain_core.tools import tool as as_tool  # noqa: E402
-from langchain_openai import ChatOpenAI  # noqa: E402
-from langsmith import traceable  # noqa: E402
-from langsmith.run_trees import get_cached_client  # noqa: E402
-from langsmith.wrappers import wrap_openai  # noqa: E402
-from opentelemetry import trace  # noqa: E402
+import openai
+from langchain.agents import create_agent
+from langchain_core.documents import Document
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.retrievers import BaseRetriever
+from langchain_core.tools import tool as as_tool
+from langchain_openai import ChatOpenAI
+from langsmith import traceable
+from langsmith.run_trees import get_cached_client
+from langsmith.wrappers import wrap_openai
+from opentelemetry import trace
 
 ABOUT = {
     "tags": ["geography", "beta"],
@@ -41,7 +41,7 @@ def get_weather(city: str) -> str:
 
 
 class Library(BaseRetriever):
-    def _get_relevant_documents(self, query: str, *, run_manager: object) -> list[Document]:
+    def _get_relevant_documents(self, query: str, **_: object) -> list[Document]:
         return [
             Document(id="doc-1", page_content="Paris is the capital of France."),
             Document(id="doc-2", page_content="Lyon lies on the Rhône.", metadata={"page": 7}),
