@@ -48,9 +48,12 @@ def _walk(message: Any, clean: Any) -> None:
 def left_over(bodies: Iterable[bytes], paths: Iterable[str]) -> list[str]:
     """Names of this machine that are still in the bytes: paths, host and user."""
     whole = b"".join(bodies)
-    host = socket.gethostname()
     user = getpass.getuser()
-    words = [*paths, f"/home/{user}", f"/Users/{user}"]
-    if host not in {"localhost", ""}:
-        words.append(host)
-    return [word for word in words if word.encode() in whole]
+    words = [*paths, f"/home/{user}", f"/Users/{user}", socket.gethostname()]
+    # Whole words only: a short host name is part of many others.
+    return [
+        word
+        for word in words
+        if word not in {"", "localhost"}
+        and re.search(rb"(?<!\w)" + re.escape(word.encode()) + rb"(?!\w)", whole)
+    ]
