@@ -77,8 +77,9 @@ class FakeDaemon:
         self._call("sql", query)
         return Result(self.table, truncated=True)
 
-    async def reload(self) -> None:
+    async def reload(self) -> list[str]:
         self._call("reload")
+        return ["admin.endpoint"]
 
     async def references(self) -> list[dict[str, Any]]:
         return [{"id": "ref_1"}]

@@ -18,6 +18,7 @@ import uvloop
 
 from retraind import __version__
 from retraind.clock import SystemClock
+from retraind.config.restart import restart_needed, taken_up
 from retraind.config.settings import Config
 from retraind.console import unix
 from retraind.console.admin import admin_app
@@ -64,7 +65,7 @@ class App:
     """One daemon: all parts, and their common life."""
 
     def __init__(self, config: Config, reload: Callable[[], Config]) -> None:
-        self._config = config
+        self._started = self._config = config
         self._read_config = reload
         self._telemetry = Telemetry()
         self._clock = SystemClock()
@@ -75,6 +76,8 @@ class App:
     async def run(self) -> int:
         """Start, serve until told to stop, and stop. Raises StartError, ConfigError, StoreError."""
         self._tokens = _tokens(self._config)
+        token_file = self._config.admin.token_file
+        self._admin_tokens = Tokens(token_file) if token_file else None
         self._loop = asyncio.get_running_loop()
         self._database = Database.open(
             self._config.data, self._config.store, self._telemetry, self._clock
@@ -142,9 +145,8 @@ class App:
         """Sinks first. The stack stops everything in the opposite order."""
         config = self._config
         self._database.start(on_fatal=lambda: self._from_thread(self._fail))
-        admin_tokens = Tokens(config.admin.token_file) if config.admin.token_file else None
         local = admin_app(self._control, self._telemetry, tokens=None, trusted=True)
-        remote = admin_app(self._control, self._telemetry, tokens=admin_tokens, trusted=False)
+        remote = admin_app(self._control, self._telemetry, tokens=self._admin_tokens, trusted=False)
         for server in (
             EmbeddedServer(local, unix.listen(config.data), setting="data"),
             EmbeddedServer(remote, config.admin.endpoint, setting="admin.endpoint"),
@@ -193,21 +195,35 @@ class App:
             reasons.append(f"the store takes no data: {self._database.writer.reason}")
         return reasons
 
-    def _reload(self) -> None:
-        """Take up monitors, destinations and tokens anew. Raises ConfigError, changing nothing."""
+    def _reload(self) -> Sequence[str]:
+        """Read configuration and tokens again; returns the settings that need a restart.
+
+        Raises ConfigError or StartError, changing nothing.
+        """
         try:
-            config = self._read_config()
-            if self._tokens is not None:
-                self._tokens.reload()
+            read = self._read_config()
+            config = taken_up(self._started, read)
+            tokens = [(each, each.read()) for each in (self._tokens, self._admin_tokens) if each]
             self._evaluator.configure(config)
         except RetraindError:
             self._telemetry.config_reload_successful.set(0)
             raise
+        for each, digests in tokens:
+            each.use(digests)
         self._delivery.configure(config.destinations)
+        self._database.configure(config.store)
+        self._admission.limits = config.receivers.limits
+        self._intake.attribute_limit = config.receivers.limits.attributes_per_span
+        self._collector.limit = config.limits.metric_series
+        self._collector.methods = config.metrics.methods
         self._config = config
         self._telemetry.config_reload_successful.set(1)
         self._telemetry.config_reload_timestamp.set(self._clock.now_ns() / 1e9)
         log.info("configuration reloaded")
+        waiting = restart_needed(self._started, read)
+        if waiting:
+            log.warning("changed settings that need a restart", settings=list(waiting))
+        return waiting
 
     def _reload_on_signal(self) -> None:
         try:

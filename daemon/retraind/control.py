@@ -52,7 +52,7 @@ class Control:
         telemetry: Telemetry,
         clock: Clock,
         readiness: Callable[[], Sequence[str]],
-        reload: Callable[[], object],
+        reload: Callable[[], Sequence[str]],
     ) -> None:
         self._config = config
         self._database = database
@@ -67,8 +67,8 @@ class Control:
     def readiness(self) -> Sequence[str]:
         return self._readiness()
 
-    async def reload(self) -> None:
-        self._reload()
+    async def reload(self) -> Sequence[str]:
+        return self._reload()
 
     async def sql(self, query: str) -> SqlResult:
         admin = self._config().admin

@@ -56,14 +56,17 @@ def configuration() -> str:
         if setting.kind == "section" and not setting.path.endswith(NAMED):
             continue
         default = "required" if setting.required else _code(setting.default)
-        cells = (_code(setting.path), setting.kind, default, setting.description)
+        restart = " Needs a restart." if setting.restart else ""
+        cells = (_code(setting.path), setting.kind, default, setting.description + restart)
         rows.append(cells)
     return f"""{_NOTE}
 # Configuration
 
 One YAML file, and none is needed: `retraind serve --config retraind.yaml`. `retraind check` reports
 every problem at once, with its line and what to write instead. `retraind serve --set path=value`
-sets single values. `SIGHUP` or `POST /-/reload` reads the file again; a bad file changes nothing.
+sets single values. `SIGHUP` or `POST /-/reload` reads the file and the token files again; a bad one
+changes nothing. Settings marked "Needs a restart" keep their values then: the log and the answer
+(`restart_needed`) name those that differ.
 
 - `${{VAR}}` and `${{VAR:-default}}` stand for environment variables inside values, `$$` for a
   dollar sign. A variable that is not set and has no default is an error. What a variable contains

@@ -18,7 +18,7 @@ from google.rpc.status_pb2 import Status
 
 from acceptance_harness import cli, post, rows, secret_file
 from builders import a_request, a_span
-from harness import EXPORT, Daemon, eventually
+from harness import EXPORT, Daemon, eventually, free_port
 
 CANNOT_START = 3
 RELOADED = "retraind_config_last_reload_successful"
@@ -156,6 +156,50 @@ def test_reload_takes_a_good_configuration_and_refuses_a_bad_one(configured: Dae
     rewrite(daemon)
     reload_by_signal(daemon)
     eventually(lambda: daemon.metrics()[RELOADED] == 1)
+
+
+def test_reload_takes_up_tokens_and_limits_and_names_what_needs_a_restart(
+    configured: Daemon,
+) -> None:
+    daemon = configured
+    daemon.export(body(1))
+    admin: dict[str, Any] = daemon.config["admin"]
+    token = Path(admin["token_file"])
+
+    def ask(path: str, bearer: str, **json: Any) -> httpx2.Response:
+        headers = {"authorization": f"Bearer {bearer}"}
+        return httpx2.post(f"{daemon.admin}{path}", headers=headers, json=json or None)
+
+    three = "from range(3)"
+    assert len(ask("/api/v1/sql", "admin-token", sql=three).json()["rows"]) == 3
+
+    token.write_text("# none\n")
+    assert ask("/-/reload", "admin-token").status_code == 400
+    token.write_text("another-token\n")
+    elsewhere = f"127.0.0.1:{free_port()}"
+    rewrite(
+        daemon,
+        admin=admin | {"sql_rows": 2, "endpoint": elsewhere},
+        receivers=daemon.config["receivers"] | {"limits": {"attributes_per_span": 1}},
+        store={"memory_limit": "2GiB", "min_free_bytes": "1000000TiB"},
+    )
+    answer = ask("/-/reload", "admin-token")
+    assert answer.status_code == 200
+    waiting = ["admin.endpoint", "store.memory_limit"]
+    assert answer.json() == {"reloaded": True, "restart_needed": waiting}
+    assert "need a restart" in daemon.log_tail()
+    assert ask("/-/reload", "admin-token").status_code == 401
+    cut = ask("/api/v1/sql", "another-token", sql=three).json()
+    assert (len(cut["rows"]), cut["truncated"]) == (2, True)
+    eventually(lambda: not_ready(daemon), 10)  # no disk has as much free space as is asked for
+
+    rewrite(daemon, receivers=daemon.config["receivers"] | {"limits": {"attributes_per_span": 1}})
+    again = ask("/-/reload", "another-token")
+    assert again.json() == {"reloaded": True, "restart_needed": []}
+    eventually(lambda: get(daemon, "/-/ready").status_code == 200, 10)
+    daemon.export(body(2))
+    (row,) = daemon.sql("select reason from quarantine")
+    assert row["reason"] == "attribute_limit"
 
 
 def test_a_bad_configuration_at_start_is_told_all_at_once(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from signal import SIGHUP
 from typing import Any
 
 import httpx2
@@ -150,6 +151,21 @@ def test_the_drift_of_scores_is_exported_by_version(daemon: Daemon) -> None:
         if sample.name == "retraind_drift_score" and sample.labels["feature"] == "groundedness"
     }
     assert exported == {row["version"]: row["psi_corrected"] for row in newest}
+
+
+def test_a_reload_changes_the_methods(daemon: Daemon) -> None:
+    def methods() -> set[str]:
+        return set(re.findall(r'retraind_drift_score{.*method="(\w+)"', exposition(daemon)))
+
+    def reload(**changes: Any) -> None:
+        daemon.config_file.write_text(yaml.safe_dump(daemon.config | changes))
+        daemon.process.send_signal(SIGHUP)  # type: ignore[union-attr]
+
+    assert methods() == {"psi"}
+    reload(metrics={"methods": ["psi", "js"]})
+    eventually(lambda: methods() == {"psi", "js"})
+    reload()
+    eventually(lambda: methods() == {"psi"})
 
 
 @pytest.mark.real

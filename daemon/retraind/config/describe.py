@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
+from retraind.config.restart import is_fixed
 from retraind.config.settings import Config, parse_duration, parse_size
 
 ITEM = "[]"  # an element of a list, in a path
@@ -25,6 +26,7 @@ class Setting:
     """One setting: `path` is dotted, e.g. `monitors[].match.environment`, `kind` its type in words.
 
     `default` is as written in YAML, or None when the setting is required (`required`) or unset.
+    `restart`: a reload does not take it up.
     """
 
     path: str
@@ -33,6 +35,7 @@ class Setting:
     required: bool
     description: str
     section: type[BaseModel] | None = None
+    restart: bool = False
 
 
 def settings() -> tuple[Setting, ...]:
@@ -83,7 +86,7 @@ def format_size(size: int) -> str:
     return f"{size}B"
 
 
-def _walk(model: type[BaseModel], prefix: str) -> Iterator[Setting]:
+def _walk(model: type[BaseModel], prefix: str, *, fixed: bool = False) -> Iterator[Setting]:
     for name, info in model.model_fields.items():
         path = f"{prefix}.{info.alias or name}" if prefix else info.alias or name
         section, suffix = _section(info.annotation)
@@ -94,11 +97,12 @@ def _walk(model: type[BaseModel], prefix: str) -> Iterator[Setting]:
             required=info.is_required(),
             description=info.description or "",
             section=section,
+            restart=fixed or is_fixed(info),
         )
         if suffix == "." + NAMED:
             yield Setting(path + suffix, "section", None, False, "One entry a name.", section)
         if section is not None:
-            yield from _walk(section, path + suffix)
+            yield from _walk(section, path + suffix, fixed=fixed or is_fixed(info))
 
 
 def _section(annotation: Any) -> tuple[type[BaseModel] | None, str]:

@@ -47,6 +47,10 @@ Size = Annotated[int, BeforeValidator(parse_size)]
 Address = Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\s]*):\d{1,5}$")]
 
 
+RESTART: dict[str, Any] = {"restart": True}
+"""Marks a setting that a reload does not take up, or a section with only such settings."""
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -71,11 +75,13 @@ class HttpReceiver(Listener):
 
 class ReceiverLimits(Section):
     request_bytes: Size = Field(
-        64 * 2**20, description="Largest request, compressed or not. Larger ones get 413.", gt=0
-    )
+        64 * 2**20, description="Largest request, compressed or not. Larger ones get 413.", gt=0,
+        json_schema_extra=RESTART,
+    )  # fmt: skip
     in_flight_bytes: Size = Field(
         256 * 2**20,
         description="Bytes of requests held at once, from reading the body to the commit.", gt=0,
+        json_schema_extra=RESTART,
     )  # fmt: skip
     queue_wait: Duration = Field(
         2.0, description="A request whose estimated wait exceeds this is refused with a retry hint."
@@ -86,30 +92,40 @@ class ReceiverLimits(Section):
 
 
 class Receivers(Section):
-    grpc: GrpcReceiver = Field(GrpcReceiver(), description="OTLP/gRPC.")
-    http: HttpReceiver = Field(HttpReceiver(), description="OTLP/HTTP.")
+    grpc: GrpcReceiver = Field(GrpcReceiver(), description="OTLP/gRPC.", json_schema_extra=RESTART)
+    http: HttpReceiver = Field(HttpReceiver(), description="OTLP/HTTP.", json_schema_extra=RESTART)
     tokens_file: Path | None = Field(
-        None, description="File with one bearer token a line; without it no token is asked for."
-    )
+        None, description="File with one bearer token a line; without it no token is asked for.",
+        json_schema_extra=RESTART,
+    )  # fmt: skip
     allow_unauthenticated: bool = Field(
-        False, description="Listen on a non-loopback address without tokens."
-    )
+        False, description="Listen on a non-loopback address without tokens.",
+        json_schema_extra=RESTART,
+    )  # fmt: skip
     limits: ReceiverLimits = Field(ReceiverLimits(), description="Bounds of the receivers.")
 
 
 class Admin(Section):
-    endpoint: Address = Field("127.0.0.1:9464", description="host:port of metrics, health and API.")
+    endpoint: Address = Field(
+        "127.0.0.1:9464", description="host:port of metrics, health and API.",
+        json_schema_extra=RESTART,
+    )  # fmt: skip
     token_file: Path | None = Field(
         None,
         description="File with the admin token; SQL, reload and mutations over TCP need it. "
         "Without it they work only through DIR/retraind.sock.",
+        json_schema_extra=RESTART,
     )
-    sql_timeout: Duration = Field(30.0, description="A query is interrupted after this, at its next call of a function.")
+    sql_timeout: Duration = Field(
+        30.0, description="A query is interrupted after this, at its next call of a function."
+    )
     sql_rows: int = Field(10_000, description="A query returns at most this many rows.", gt=0)
 
 
 class Store(Section):
-    memory_limit: Size = Field(2**30, description="Memory limit of the database engine.")
+    memory_limit: Size = Field(
+        2**30, description="Memory limit of the database engine.", json_schema_extra=RESTART
+    )
     segment_bytes: Size = Field(
         256 * 2**20, description="A segment is sealed when its log reaches this size.", gt=0
     )
@@ -274,7 +290,7 @@ class Metrics(Section):
 
 
 class Config(Section):
-    data: Path = Field(Path("retraind-data"), description="Data folder.")
+    data: Path = Field(Path("retraind-data"), description="Data folder.", json_schema_extra=RESTART)
     receivers: Receivers = Field(Receivers(), description="Where telemetry comes in.")
     admin: Admin = Field(Admin(), description="Metrics, health, API and console.")
     store: Store = Field(Store(), description="Segments, retention and disk.")

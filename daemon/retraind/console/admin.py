@@ -23,7 +23,7 @@ from retraind.console.daemon import Daemon, PinReference
 from retraind.console.encode import dumps, plain, rows, status_json
 from retraind.console.openapi import document
 from retraind.console.page import render
-from retraind.errors import ConfigError, QueryError, RetraindError, StoreError
+from retraind.errors import ConfigError, QueryError, RetraindError, StartError, StoreError
 from retraind.receive.auth import Tokens
 from retraind.telemetry import Telemetry
 
@@ -110,8 +110,8 @@ class _Routes:
         return _json({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
 
     async def reload(self, _: Request) -> Response:
-        await self._daemon.reload()
-        return _json({"reloaded": True})
+        waiting = await self._daemon.reload()
+        return _json({"reloaded": True, "restart_needed": list(waiting)})
 
     async def openapi(self, _: Request) -> Response:
         return _json(document())
@@ -244,6 +244,6 @@ async def _http_error(_: Request, error: Exception) -> Response:
 async def _error(_: Request, error: Exception) -> Response:
     """What went wrong in the daemon: the caller's fault is 400, a passing fault 503."""
     status = 503 if isinstance(error, StoreError) else 500
-    if isinstance(error, ConfigError | QueryError):
+    if isinstance(error, ConfigError | QueryError | StartError):
         status = 400
     return _json({"error": str(error)}, status)

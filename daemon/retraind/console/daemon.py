@@ -115,8 +115,11 @@ class Daemon(Protocol):
     async def sql(self, query: str) -> QueryResult:
         """Run user SQL within admin.sql_timeout and admin.sql_rows. Raises QueryError."""
 
-    async def reload(self) -> None:
-        """Read the configuration again. Raises ConfigError and keeps the old one when it is bad."""
+    async def reload(self) -> Sequence[str]:
+        """Read the configuration again; returns the changed settings that need a restart.
+
+        Raises ConfigError and keeps the old one when it is bad.
+        """
 
     async def references(self) -> Sequence[Json]:
         """Active and earlier references: id, series, kind, created_at, sessions, active."""

@@ -34,8 +34,8 @@ class SnapshotCollector(Collector):
     ) -> None:
         self.snapshot = Snapshot()
         self._telemetry = telemetry
-        self._limit = limit
-        self._methods = methods
+        self.limit = limit
+        self.methods = methods
         telemetry.registry.register(self)
 
     def describe(self) -> Iterable[Family]:
@@ -45,11 +45,11 @@ class SnapshotCollector(Collector):
         families = {metric.name: _family(metric) for metric in CATALOGUE}
         seen: set[tuple[str, Labels]] = set()
         limited = 0
-        for metric, labels, value in samples(self.snapshot, self._methods):
+        for metric, labels, value in samples(self.snapshot, self.methods):
             if value is None or not math.isfinite(value):
                 continue
             cut = tuple(label[:LABEL_CHARACTERS] for label in labels)
-            if len(seen) >= self._limit or (metric.name, cut) in seen:
+            if len(seen) >= self.limit or (metric.name, cut) in seen:
                 limited += 1
                 continue
             seen.add((metric.name, cut))

@@ -6,8 +6,11 @@ import hashlib
 import hmac
 import ipaddress
 from pathlib import Path
+from typing import TypeAlias
 
 from retraind.errors import StartError
+
+Digests: TypeAlias = tuple[bytes, ...]
 
 
 class Tokens:
@@ -19,13 +22,14 @@ class Tokens:
     def __init__(self, path: Path) -> None:
         """Raises StartError when the file cannot be read or holds no token."""
         self._path = path
-        self._digests = self._load()
+        self._digests = self.read()
 
-    def reload(self) -> None:
-        """Read the file again. Raises StartError and keeps the old tokens when it is bad."""
-        self._digests = self._load()
+    def use(self, digests: Digests) -> None:
+        """Accept these tokens from now on, and no others."""
+        self._digests = digests
 
-    def _load(self) -> tuple[bytes, ...]:
+    def read(self) -> Digests:
+        """What the file holds now. Raises StartError."""
         try:
             text = self._path.read_text(encoding="utf-8")
         except OSError as exc:

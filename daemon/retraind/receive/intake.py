@@ -76,7 +76,7 @@ class Intake:
     ) -> None:
         self._writer = writer
         self._ledger = ledger
-        self._attribute_limit = attribute_limit
+        self.attribute_limit = attribute_limit
         self._telemetry = telemetry
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -215,7 +215,7 @@ class Intake:
             payloads,
             [request.digest for request in requests],
             received_at_ns=requests[0].received_at_ns,
-            attribute_limit=self._attribute_limit,
+            attribute_limit=self.attribute_limit,
         )
         for i, request in enumerate(requests):
             request.rejections, request.dropped = decoded.rejections[i], decoded.dropped[i]

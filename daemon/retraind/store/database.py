@@ -125,6 +125,11 @@ class Database:
         self.sealer.start()
         self.merger.start()
 
+    def configure(self, config: settings.Store) -> None:
+        """Take up other limits; the engine keeps its memory limit."""
+        for part in (self.segments, self.writer, self.merger, self.retention):
+            part.config = config
+
     def snapshot(self) -> Path:
         """Copy the state file to DIR/snapshots. Raises StoreError."""
         path = self.state.snapshot(self.data_dir / "snapshots", self._clock.now_ns())

@@ -98,7 +98,7 @@ class Merger:
         *, on_fatal: Callable[[StoreFatal], None],
     ) -> None:  # fmt: skip
         self._segments = segments
-        self._config = config
+        self.config = config
         self._telemetry = telemetry
         self._clock = clock
         self._on_fatal = on_fatal
@@ -230,7 +230,7 @@ class Merger:
 
     def _require_space(self, sources: Sequence[Segment]) -> None:
         """Room for the copy and for what the watch keeps free: ingest must not notice."""
-        kept = max(self._config.min_free_bytes, 2 * self._segments.log_bytes())
+        kept = max(self.config.min_free_bytes, 2 * self._segments.log_bytes())
         needed = 2 * sum(segment.bytes or 0 for segment in sources) + kept
         if shutil.disk_usage(self._segments.folder).free < needed:
             raise StoreUnavailable(f"merging needs {needed} bytes of free disk")

@@ -23,7 +23,7 @@ class Retention:
         self, segments: Segments, config: settings.Store, telemetry: Telemetry, clock: Clock
     ) -> None:
         self._segments = segments
-        self._config = config
+        self.config = config
         self._telemetry = telemetry
         self._clock = clock
 
@@ -53,8 +53,8 @@ class Retention:
 
     def _due(self) -> list[Segment]:
         sealed = [segment for segment in self._segments.all() if segment.status == "sealed"]
-        oldest_ns = self._clock.now_ns() - int(self._config.retention_age * 1e9)
-        excess = self._total() - self._config.retention_bytes
+        oldest_ns = self._clock.now_ns() - int(self.config.retention_age * 1e9)
+        excess = self._total() - self.config.retention_bytes
         due = []
         for segment in sealed:
             if _newest_ns(segment) < oldest_ns or excess > 0:

@@ -79,7 +79,7 @@ class Segments:
         self.folder = folder
         self.notices: list[str] = []
         self._state = state
-        self._config = config
+        self.config = config
         self._telemetry = telemetry
         self._clock = clock
         self._changed = threading.Condition(threading.RLock())
@@ -121,8 +121,8 @@ class Segments:
     def is_due(self) -> bool:
         """Has the hot segment reached its size or age?"""
         age_ns = self._clock.now_ns() - self.hot.created_ns
-        return self.log_bytes() >= self._config.segment_bytes or (
-            age_ns >= self._config.segment_age * 1e9 and self.log_bytes() > 0
+        return self.log_bytes() >= self.config.segment_bytes or (
+            age_ns >= self.config.segment_age * 1e9 and self.log_bytes() > 0
         )
 
     # Creating and rotating

@@ -69,7 +69,7 @@ class Writer:
         self.reason = ""  # why not accepting: disk_low, io or fatal
         self._segments = segments
         self._ledger = ledger
-        self._config = config
+        self.config = config
         self._telemetry = telemetry
         self._clock = clock
         self._next_seq = next_seq
@@ -308,7 +308,7 @@ class Writer:
 
     def _bounded(self, rows: pa.Table) -> pa.Table:
         """As many rejected items as the segment may still keep; the others are only counted."""
-        return rows.slice(0, max(0, self._config.quarantine_rows - self._quarantined))
+        return rows.slice(0, max(0, self.config.quarantine_rows - self._quarantined))
 
     def _count_quarantined(self) -> int:
         catalog = self._segments.hot.catalog
@@ -333,7 +333,7 @@ class Writer:
         """Look at the disk, and stop or resume taking new data."""
         self._watched_at = time.monotonic()
         log_bytes = self._segments.log_bytes()
-        needed = max(self._config.min_free_bytes, 2 * log_bytes)
+        needed = max(self.config.min_free_bytes, 2 * log_bytes)
         free = shutil.disk_usage(self._segments.folder).free
         if free < needed and self.accepting:  # what queries have spilled goes with them
             with self._queries.ended("incoming data needed the disk"):

@@ -80,7 +80,10 @@ def test_what_is_open_needs_no_token(tcp: TestClient, path: str) -> None:
 
 def test_the_token_opens_the_rest(tcp: TestClient, daemon: FakeDaemon) -> None:
     answer = tcp.post("/-/reload", headers={"authorization": "Bearer s3cret"})
-    assert (answer.status_code, answer.json()) == (200, {"reloaded": True})
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {"reloaded": True, "restart_needed": ["admin.endpoint"]},
+    )
     assert daemon.calls == [("reload",)]
 
 

@@ -27,8 +27,9 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def control(world: World) -> Control:
-    def reload() -> None:
+    def reload() -> list[str]:
         world.evaluator.configure(world.config)
+        return []
 
     return Control(
         config=lambda: world.config,

@@ -65,7 +65,7 @@ def test_reload_keeps_the_old_tokens_when_the_file_is_bad(tmp_path: Path) -> Non
     tokens = tokens_of(tmp_path, "alpha")
     (tmp_path / "tokens").write_text("")
     with pytest.raises(StartError):
-        tokens.reload()
+        tokens.use(tokens.read())
     assert tokens.accepts("Bearer alpha")
 
 

@@ -336,7 +336,7 @@ def test_tokens_are_reloaded(tmp_path: Path) -> None:
     with Receiver(tokens=tokens) as receiver:
         assert receiver.tokens is not None
         tokens.write_text("new\n")
-        receiver.tokens.reload()
+        receiver.tokens.use(receiver.tokens.read())
         assert send(receiver, authorization="Bearer old").status == 401
         assert send(receiver, authorization="Bearer new").status == 200
 

@@ -240,7 +240,7 @@ def test_a_merge_needs_room_and_sources_that_are_there(
 
 
 def replace_config(database: Database, min_free_bytes: int) -> object:
-    return database.merger._config.model_copy(update={"min_free_bytes": min_free_bytes})
+    return database.merger.config.model_copy(update={"min_free_bytes": min_free_bytes})
 
 
 def test_retention_waits_for_a_merge(tmp_path: Path) -> None:
