@@ -230,7 +230,7 @@ def test_a_merge_needs_room_and_sources_that_are_there(
     database = rotated(tmp_path, 4)
     sources = [s for s in database.segments.all() if s.status == "sealed"]
     with monkeypatch.context() as patch:
-        patch.setattr(database.merger, "_config", replace_config(database, 2**60))
+        patch.setattr(database.merger, "config", replace_config(database, 2**60))
         with pytest.raises(StoreUnavailable, match="free disk"):
             database.merger.merge(sources)
     database.segments.record(replace(sources[0], status="dropped"))
