@@ -55,13 +55,13 @@ EVALUATION_COLUMNS = words(
 class SpanRow:
     """What the span `name` (the nth of that name by start time) must become.
 
-    `keys` has the source key of each value; a derived value has none.
+    `keys` has the source keys of each value: one, more for the union of several, none when derived.
     """
 
     name: str
     nth: int
     values: dict[str, Any]
-    keys: dict[str, str]
+    keys: dict[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def span_row(entry: dict[str, Any]) -> SpanRow:
         entry["name"],
         entry.get("nth", 0),
         {column: cell[0] for column, cell in cells.items()},
-        {column: cell[1] for column, cell in cells.items() if len(cell) > 1},
+        {column: tuple(cell[1:]) for column, cell in cells.items() if len(cell) > 1},
     )
 
 
