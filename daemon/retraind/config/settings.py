@@ -75,7 +75,10 @@ class HttpReceiver(Listener):
 
 class ReceiverLimits(Section):
     request_bytes: Size = Field(
-        64 * 2**20, description="Largest request, compressed or not. Larger ones get 413.", gt=0,
+        64 * 2**20,
+        description="Largest request, compressed or not. Larger ones get 413. Each gRPC request "
+        "reserves this much of in_flight_bytes while it is read.",
+        gt=0,
         json_schema_extra=RESTART,
     )  # fmt: skip
     in_flight_bytes: Size = Field(

@@ -88,6 +88,10 @@ class OtlpHandlers(grpc.GenericRpcHandler):
         metadata = context.invocation_metadata() or ()
         authorization = next((v for k, v in metadata if k == "authorization"), None)
         self._exchange.authenticate(authorization, "grpc")
+        # grpcio gives a message when it is complete, and buffers up to the largest one until then
+        # without telling its length: only the largest covers what a sender can make us hold. So
+        # in_flight_bytes / request_bytes are read at once, which costs no rate while links are
+        # fast (tests/bench/reads.py); for many slow senders, lower request_bytes.
         lease = await admission.reserve(admission.limits.request_bytes, context.time_remaining())
         try:
             body = await self._read(context, lease)
