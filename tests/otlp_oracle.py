@@ -10,12 +10,15 @@ import contextlib
 import json
 import math
 import re
+import struct
 import tomllib
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 TABLE = tomllib.loads(
     Path(__file__).parents[1].joinpath("daemon/retraind/normalise/conventions.toml").read_text()
@@ -52,12 +55,8 @@ def value_json(value: Any) -> Any:
 
 
 def last_of_each(pairs: Any) -> dict[str, Any]:
-    """Key to AnyValue, in the order in which the surviving ones were sent."""
-    result: dict[str, Any] = {}
-    for pair in pairs:
-        result.pop(pair.key, None)
-        result[pair.key] = pair.value
-    return result
+    """Key to AnyValue: the last value of each key, at the place of the first."""
+    return {pair.key: pair.value for pair in pairs}
 
 
 def attributes_json(pairs: Any) -> dict[str, Any]:
@@ -98,12 +97,20 @@ def coerce_number(kind: str, which: str, content: Any, text: str) -> int | float
 
 
 def mapped(column: dict[str, Any], source: dict[str, Any], text: str) -> str | None:
+    if "before" in source:
+        text = text.partition(source["before"])[0]
     if "values" not in source:
-        return text
+        return text or None
     lower = text.strip().lower()
-    for canonical, raws in TABLE["values"][source["values"]].items():
-        if lower in raws:
+    pairs = [(r, c) for c, raws in TABLE["values"][source["values"]].items() for r in raws]
+    for raw, canonical in pairs:
+        if lower == raw:
             return canonical or None
+    for raw, canonical in pairs:
+        if raw.startswith("*") and lower.endswith(raw[1:]):
+            return canonical or None
+    if source.get("known"):
+        return None
     unknown = column.get("unknown", "lower")
     return (lower if unknown == "lower" else unknown) or None
 
@@ -117,15 +124,200 @@ def texts_of(column: dict[str, Any], source: dict[str, Any], value: Any) -> list
         if value.string_value.startswith("["):
             with contextlib.suppress(ValueError):
                 raw = [v for v in json.loads(value.string_value) if isinstance(v, str)]
+        if "split" in source:
+            raw = [part.strip() for text in raw for part in text.split(source["split"])]
     else:
         return None
     return [text for text in (mapped(column, source, r) for r in raw) if text] or None
 
 
-def source_value(column: dict[str, Any], source: dict[str, Any], attributes: dict[str, Any]) -> Any:
-    value = attributes.get(source["key"])
-    if value is None or ("when" in source and source["when"] not in attributes):
+OPTIONS = {"when", "operation", "scale", "values", "known", "value", "before", "split"}
+READ = ("messages", "parts", "documents")
+
+
+@dataclass
+class Whole:
+    """A span with what surrounds it; `operation` is filled in before the other columns."""
+
+    attributes: dict[str, Any]
+    events: list[Any] = field(default_factory=list)
+    name: str = ""
+    status_message: str = ""
+    scope: str = ""
+    resource: dict[str, Any] = field(default_factory=dict)
+    operation: str | None = None
+
+
+def key_of(source: dict[str, Any]) -> tuple[str, str]:
+    """(convention, key) of a source."""
+    ((convention, key),) = ((n, v) for n, v in source.items() if n not in OPTIONS)
+    return convention, key
+
+
+def attribute_keys() -> list[str]:
+    """Attributes that fill columns, but for those that messages and documents are read from."""
+    tables = (TABLE["columns"], TABLE["evaluations"])
+    read, plain = set(), set()
+    for table in tables:
+        for column in table.values():
+            for source in column["sources"]:
+                key = key_of(source)[1]
+                holder = key.partition("#")[0]
+                (read if column["type"] in READ else plain).add(holder)
+    found = set()
+    for holder in plain - read:
+        if not holder.startswith(("event:", "events:", "span:", "scope:", "resource:")):
+            found.add(holder.replace("{i}", "0").replace("{key}", "any.thing"))
+    return sorted(found)
+
+
+def shows(whole: Whole, name: str) -> bool:
+    """Whether the span carries the key, or shows the convention of this name."""
+    for convention in TABLE["conventions"]:
+        if convention["name"] == name:
+            return shows_convention(whole, convention)
+    return name in whole.attributes
+
+
+def shows_convention(whole: Whole, convention: dict[str, Any]) -> bool:
+    def any_key(test: Any) -> bool:
+        return any(test(key) for key in whole.attributes)
+
+    return (
+        whole.scope in convention.get("scopes", [])
+        or any(whole.scope.startswith(p) for p in convention.get("scope_prefixes", []))
+        or any_key(lambda key: key in convention.get("keys", []))
+        or any_key(lambda key: any(key.startswith(p) for p in convention.get("prefixes", [])))
+        or any_key(lambda key: any(re.match(p, key) for p in convention.get("patterns", [])))
+        or any(key in whole.resource for key in convention.get("resources", []))
+    )
+
+
+def string(text: str) -> Any:
+    return AnyValue(string_value=text)
+
+
+def holder_value(whole: Whole, holder: str) -> Any:
+    """The AnyValue a holder stands for, or a Python value for gathered keys; None if absent."""
+    if holder.startswith("resource:"):
+        value = whole.resource.get(holder.removeprefix("resource:"))
+        nested = ("array_value", "kvlist_value", "bytes_value")
+        return value if value is not None and value.WhichOneof("value") not in nested else None
+    if holder.startswith("event:"):
+        name, _, key = holder.removeprefix("event:").partition("/")
+        for event in whole.events:
+            values = last_of_each(event.attributes)
+            if event.name == name and key in values and coerce("text", values[key]) is not None:
+                return values[key]
         return None
+    if holder in ("span:name", "span:status.message", "scope:name"):
+        text = {"span:name": whole.name, "scope:name": whole.scope}
+        found = text.get(holder, whole.status_message)
+        return string(found) if found else None
+    if holder.endswith(".{key}"):
+        start = holder.removesuffix("{key}")
+        members = {
+            k.removeprefix(start): v for k, v in whole.attributes.items() if k.startswith(start)
+        }
+        return {k: value_json(v) for k, v in members.items()} or None
+    if holder.endswith(".{i}"):
+        return gathered(whole, holder.removesuffix("{i}"))
+    return whole.attributes.get(holder)
+
+
+def gathered(whole: Whole, start: str) -> Any:
+    tree: dict[str, Any] = {}
+    keys = sorted((k for k in whole.attributes if k.startswith(start)), key=lambda k: k.count("."))
+    for key in keys:
+        steps = key.removeprefix(start).split(".")
+        if not re.fullmatch("0|[1-9][0-9]{0,5}", steps[0], re.ASCII):
+            continue
+        node = tree
+        for step in steps[:-1]:
+            if not isinstance(node.get(step), dict):
+                node[step] = {}
+            node = node[step]
+        node[steps[-1]] = Leaf(value_json(whole.attributes[key]))
+    return listed(tree) if tree else None
+
+
+@dataclass
+class Leaf:
+    value: Any
+
+
+def listed(node: Any) -> Any:
+    if isinstance(node, Leaf):
+        return node.value
+    if all(re.fullmatch("0|[1-9][0-9]{0,5}", step, re.ASCII) for step in node):
+        return [listed(node[step]) for step in sorted(node, key=int)]
+    return {step: listed(value) for step, value in node.items()}
+
+
+def decoded(value: Any) -> Any:
+    """A holder as JSON: text is parsed where it is JSON."""
+    if not isinstance(value, AnyValue):
+        return value
+    if value.WhichOneof("value") in (None, "string_value_strindex"):
+        return None
+    if value.WhichOneof("value") != "string_value":
+        return value_json(value)
+    if is_placeholder(value.string_value):
+        return None
+    if value.string_value[:1] in ("{", "[", '"'):
+        with contextlib.suppress(ValueError):
+            return json.loads(value.string_value)
+    return value.string_value
+
+
+def pointed(value: Any, steps: list[str]) -> Any:
+    for place, step in enumerate(steps):
+        if step == "*" and isinstance(value, list):
+            found = [pointed(item, steps[place + 1 :]) for item in value]
+            return [item for item in found if item is not None] or None
+        if isinstance(value, list) and step.isdigit():
+            value = value[int(step)] if int(step) < len(value) else None
+        else:
+            value = value.get(step) if isinstance(value, dict) else None
+    return value
+
+
+def python_any(value: Any) -> Any:
+    """A JSON value as an AnyValue (containers as JSON text), so that one coercion does for all."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return AnyValue(bool_value=value)
+    if isinstance(value, int):
+        return AnyValue(int_value=value) if -(2**63) <= value < 2**63 else None
+    if isinstance(value, float):
+        return AnyValue(double_value=value)
+    if isinstance(value, str):
+        return string(value)
+    return string(json.dumps(value, separators=(",", ":"), ensure_ascii=False))
+
+
+def source_value(column: dict[str, Any], source: dict[str, Any], whole: Whole) -> Any:
+    key = key_of(source)[1]
+    if "when" in source and not shows(whole, source["when"]):
+        return None
+    if "operation" in source and whole.operation not in source["operation"]:
+        return None
+    holder, mark, pointer = key.partition("#")
+    value = holder_value(whole, holder)
+    if value is None:
+        return None
+    if mark or not isinstance(value, AnyValue) or column["type"] == "numbers":
+        inside = pointed(decoded(value), pointer.split("/")[1:])
+        if column["type"] == "numbers":
+            numbers = isinstance(inside, list) and inside
+            good = numbers and all(type(x) in (int, float) for x in inside)
+            return [struct.unpack("f", struct.pack("f", x))[0] for x in inside] if good else None
+        value = python_any(inside)
+        if value is None:
+            return None
+    if "value" in source:
+        return source["value"] if coerce("text", value) is not None else None
     if column["type"] == "texts":
         return texts_of(column, source, value)
     if "values" in source:
@@ -135,29 +327,41 @@ def source_value(column: dict[str, Any], source: dict[str, Any], attributes: dic
     return found * source["scale"] if found is not None and "scale" in source else found
 
 
-def resolve(table: dict[str, Any], attributes: dict[str, Any]) -> dict[str, tuple[str, Any]]:
-    """Column -> (key, value) for the columns that attributes fill."""
+def resolve(table: dict[str, Any], whole: Whole) -> dict[str, tuple[str, Any]]:
+    """Column -> (key, value) for the columns that a span fills."""
+    if "operation" in table:
+        found = resolve_columns({"operation": table["operation"]}, whole)
+        whole.operation = found["operation"][1] if "operation" in found else None
+    return resolve_columns(table, whole)
+
+
+def resolve_columns(table: dict[str, Any], whole: Whole) -> dict[str, tuple[str, Any]]:
     groups: dict[str, str] = {}
     for group in {c.get("group") for c in table.values()} - {None}:
         members = [c for c in table.values() if c.get("group") == group]
-        order = list(dict.fromkeys(s["convention"] for c in members for s in c["sources"]))
+        order = list(dict.fromkeys(key_of(s)[0] for c in members for s in c["sources"]))
         used = {
-            s["convention"] for c in members for s in c["sources"]
-            if source_value(c, s, attributes) is not None
+            key_of(s)[0] for c in members for s in c["sources"]
+            if source_value(c, s, whole) is not None
         }  # fmt: skip
         groups[group] = next((name for name in order if name in used), "")
     result = {}
     for name, column in table.items():
+        if column["type"] in READ:
+            continue
         candidates = [
-            (source["key"], value)
+            (key_of(source)[1], value)
             for source in column["sources"]
-            if column.get("group") is None or source["convention"] == groups[column["group"]]
-            if (value := source_value(column, source, attributes)) is not None
+            if column.get("group") is None or key_of(source)[0] == groups[column["group"]]
+            if (value := source_value(column, source, whole)) is not None
         ]
         vague = column.get("vague", [])
         specific = [c for c in candidates if c[1] not in vague] if vague else candidates
         if candidates:
             result[name] = (specific or candidates)[0]
+        if candidates and column.get("union"):
+            every = dict.fromkeys(text for _, texts in candidates for text in texts)
+            result[name] = (candidates[0][0], list(every))
     return result
 
 
@@ -206,15 +410,16 @@ def link_json(link: Any) -> dict[str, Any]:
 
 def span_row(resource: Any, scope: Any, span: Any) -> dict[str, Any]:
     """The expected row; JSON columns as Python values; `all_attributes` is everything received."""
-    shared = last_of_each(resource.attributes)
+    whole = Whole(
+        last_of_each(span.attributes), list(span.events), span.name, span.status.message,
+        scope.name, last_of_each(resource.attributes),
+    )  # fmt: skip
     columns = TABLE["columns"]
-    found = resolve(columns, last_of_each(span.attributes))
+    found = resolve(columns, whole)
     row: dict[str, Any] = dict.fromkeys(columns)
     row |= {name: value for name, (_, value) in found.items()}
-    for name, column in columns.items():
-        for key in reversed(column.get("resource", [])):
-            if key in shared and shared[key].string_value:
-                row[name] = shared[key].string_value
+    shown = [c["name"] for c in TABLE["conventions"] if shows_convention(whole, c)]
+    row["convention"] = shown[0] if shown else None
     start, end = span.start_time_unix_nano, span.end_time_unix_nano
     return row | {
         "trace_id": span.trace_id.hex(),
@@ -258,7 +463,7 @@ def evaluation_rows(row: dict[str, Any], span: Any) -> list[dict[str, Any]]:
     carriers.append((span.end_time_unix_nano, span.attributes, "attribute:gen_ai.evaluation"))
     rows: list[dict[str, Any]] = []
     for time, pairs, source in carriers:
-        found = resolve(TABLE["evaluations"], last_of_each(pairs))
+        found = resolve(TABLE["evaluations"], Whole(last_of_each(pairs)))
         values = {name: found[name][1] if name in found else None for name in TABLE["evaluations"]}
         if values["name"] is None:
             continue

@@ -15,8 +15,7 @@ import otlp_oracle
 
 UNKNOWN_FIELD = b"\xca\x3e\x03abc\xd0\x3e\x07"  # fields 1001 (bytes) and 1002 (varint)
 
-_tables = (otlp_oracle.TABLE["columns"], otlp_oracle.TABLE["evaluations"])
-KNOWN_KEYS = sorted({s["key"] for table in _tables for c in table.values() for s in c["sources"]})
+KNOWN_KEYS = otlp_oracle.attribute_keys()
 _words = sorted(
     {
         raw

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +17,11 @@ from retraind.decode import decode_traces
 from retraind.normalise import normalise_traces
 
 LIMIT = 7
+# Read from JSON value by value, or made of other columns: the corpus and test_content.py show them.
+CONTENT = {
+    "input_messages", "output_messages", "system_instructions", "called_tools", "documents",
+    "document_ids", "document_scores", "input_documents", "fingerprint", "content_incomplete",
+}  # fmt: skip
 JSON_COLUMNS = ("resource", "events", "links", "norm_source")
 checks = settings(
     max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
@@ -41,7 +47,7 @@ def recovered(row: dict[str, Any]) -> dict[str, Any]:
     """Every attribute that was received, from the row alone."""
     attributes = json.loads(row["attributes"] or "{}")
     for column, key in json.loads(row["norm_source"] or "{}").items():
-        if key not in attributes:
+        if key not in attributes and not re.search(r"[#:{]", key):
             attributes[key] = json_form(row[column])
     return attributes
 
@@ -69,7 +75,9 @@ def test_spans_equal_a_walk_over_official_messages(requests: list[Any]) -> None:
         del row["attributes"]
         for name in JSON_COLUMNS:
             row[name] = None if row[name] is None else json.loads(row[name])
-        assert {k: typed(v) for k, v in row.items()} == {k: typed(v) for k, v in expected.items()}
+        assert {k: typed(v) for k, v in row.items() if k not in CONTENT} == {
+            k: typed(v) for k, v in expected.items() if k not in CONTENT
+        }
 
     reasons = got.rejected.column("reason").to_pylist()
     assert list(zip(reasons, got.rejected_request.tolist(), strict=True)) == want["rejected"]

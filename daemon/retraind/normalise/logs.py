@@ -15,6 +15,7 @@ from retraind.normalise.attributes import NONE, STRING, Attributes
 from retraind.normalise.traces import Shared, empty_to_null
 
 _PREFIX = "gen_ai."
+_ENVIRONMENT = ("deployment.environment.name", "deployment.environment")
 _NAME_KEYS = ("event.name", "event_name")
 
 
@@ -107,11 +108,11 @@ def _table(
         "severity_number": items.field("severity_number"),
         "body": _body_json(bodies),
         "attributes": attributes.json(),
-        "service_name": shared.columns["service_name"].take(of_resource),
-        "environment": shared.columns["environment"].take(of_resource),
+        "service_name": shared.resource_text("service.name").take(of_resource),
+        "environment": shared.resource_text(*_ENVIRONMENT).take(of_resource),
         "resource": shared.resource_json.take(of_resource),
-        "scope_name": empty_to_null(shared.scope_name.take(of_scope)),
-        "scope_version": empty_to_null(shared.scope_version.take(of_scope)),
+        "scope_name": shared.scope_name.take(of_scope),
+        "scope_version": shared.scope_version.take(of_scope),
     }
     return pa.Table.from_arrays([columns[n] for n in schema.LOGS.names], schema=schema.LOGS)
 

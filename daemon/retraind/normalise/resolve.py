@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,60 +13,86 @@ import pyarrow.compute as pc
 
 from retraind.normalise import nested
 from retraind.normalise.attributes import ARRAY, STRING, Attributes, Mask, Rows
-from retraind.normalise.conventions import Column, Source
-from retraind.normalise.typed import ARROW_TYPES, NATIVE, TypedValues, chosen
+from retraind.normalise.conventions import Column
+from retraind.normalise.holders import Holders, Surroundings
+from retraind.normalise.sources import Choice, canonical_text, choose, operations
+from retraind.normalise.typed import ARROW_TYPES, NATIVE, chosen
 
-Choice = tuple[Source, Rows]
+# Columns that are read from JSON, value by value, when their turn comes (content.py).
+READ = frozenset(("messages", "parts", "documents"))
 
 
 @dataclass(frozen=True, slots=True)
+class Winner:
+    """Which source filled a column: for each owner a place in `keys`, from 1; 0 for none."""
+
+    column: str
+    keys: list[str]
+    place: Any
+
+
+@dataclass(slots=True)
 class Resolved:
     """Columns of the owners of a set of attributes.
 
-    `exact` marks the attributes that a column shows unchanged. `source` (a JSON object of column to
-    key) says which, so they can be given back from the row and need not be kept elsewhere.
+    `exact` marks the attributes that a column shows unchanged; `winners` say which, so they can be
+    given back from the row and need not be kept elsewhere.
     """
 
     columns: dict[str, pa.Array]
     exact: Mask
-    source: pa.StringArray
+    winners: list[Winner]
+    holders: Holders
+    operations: dict[str, Mask] = field(default_factory=dict)
 
 
-def resolve(attributes: Attributes, table: Sequence[Column]) -> Resolved:
-    """Fill every column of `table` from the best source of each owner."""
-    typed = TypedValues(attributes)
-    choices = {column.name: _choices(typed, column) for column in table}
-    _one_convention_a_group(table, choices)
-    exact = np.zeros(attributes.count, dtype=bool)
-    columns: dict[str, pa.Array] = {}
-    winners: list[tuple[Column, Any]] = []
-    for column in table:
-        options = choices[column.name]
-        if not options:
-            columns[column.name] = pa.nulls(attributes.owners, ARROW_TYPES[column.type])
-            continue
-        if column.type == "texts" or any(source.values for source, _ in options):
-            columns[column.name], winner = _by_distinct(typed, column, options, exact)
-        else:
-            columns[column.name], winner = _by_position(typed, column, options, exact)
-        winners.append((column, winner))
-    return Resolved(columns, exact, _source(winners, choices, attributes.owners))
-
-
-def _choices(typed: TypedValues, column: Column) -> list[Choice]:
-    """The sources that occur, each with the attribute that every owner would take."""
-    found: list[Choice] = []
-    for source in column.sources:
-        rows = typed.usable(source.key, column.type)
-        if rows is None:
-            continue
-        if source.when is not None:
-            marker = typed.attributes.rows(source.when)
-            if marker is None:
-                continue
-            rows = np.where(marker >= 0, rows, -1)
-        found.append((source, rows))
+def resolve(
+    attributes: Attributes, table: Sequence[Column], around: Surroundings | None = None
+) -> Resolved:
+    """Fill every column of `table` from the best source of each owner, but those in READ."""
+    holders = Holders(attributes, around)
+    found = Resolved({}, np.zeros(attributes.count, dtype=bool), [], holders)
+    table = [column for column in table if column.type not in READ]
+    first = [column for column in table if column.name == "operation"]
+    for column in first:
+        _fill(found, column, _choices(found, column))
+        found.operations = operations(found.columns["operation"])
+    rest = [column for column in table if column.name != "operation"]
+    choices = {column.name: _choices(found, column) for column in rest}
+    _one_convention_a_group(rest, choices)
+    for column in rest:
+        _fill(found, column, choices[column.name])
     return found
+
+
+def _choices(found: Resolved, column: Column) -> list[Choice]:
+    """The sources that occur. JSON is opened only for owners that no better source has filled."""
+    options: list[Choice] = []
+    owners = found.holders.attributes.owners
+    lazy = column.group is None and not column.union and not column.vague
+    missing = np.ones(owners, dtype=bool)
+    for source in column.sources:
+        if lazy and source.path.pointer is not None and not missing.any():
+            continue
+        option = choose(found.holders, found.operations, column, source, missing)
+        if option is not None:
+            options.append(option)
+            if lazy and (source.values is None or column.type == "texts"):
+                missing &= option.rows < 0
+    return options
+
+
+def _fill(found: Resolved, column: Column, options: list[Choice]) -> None:
+    if not options:
+        owners = found.holders.attributes.owners
+        found.columns[column.name] = pa.nulls(owners, ARROW_TYPES[column.type])
+        return
+    if column.type == "texts" or any(option.source.values for option in options):
+        fill = _union if column.union and len(options) > 1 else _by_distinct
+    else:
+        fill = _by_position
+    found.columns[column.name], place = fill(found, column, options)
+    found.winners.append(Winner(column.name, [option.source.key for option in options], place))
 
 
 def _one_convention_a_group(table: Sequence[Column], choices: dict[str, list[Choice]]) -> None:
@@ -74,109 +100,141 @@ def _one_convention_a_group(table: Sequence[Column], choices: dict[str, list[Cho
     for group in {column.group for column in table if column.group is not None}:
         members = [column for column in table if column.group == group]
         order = list(dict.fromkeys(s.convention for column in members for s in column.sources))
-        present = [s for column in members for s, _ in choices[column.name]]
-        if len({source.convention for source in present}) < 2:
+        options = [option for column in members for option in choices[column.name]]
+        if len({option.source.convention for option in options}) < 2:
             continue
-        owners = len(choices[next(c.name for c in members if choices[c.name])][0][1])
-        taken = np.full(owners, len(order), dtype=np.int32)
-        for column in members:
-            for source, rows in choices[column.name]:
-                rank = order.index(source.convention)
-                taken[(rows >= 0) & (taken > rank)] = rank
-        for column in members:
-            choices[column.name] = [
-                (source, np.where(taken == order.index(source.convention), rows, -1))
-                for source, rows in choices[column.name]
-            ]
+        taken = np.full(len(options[0].rows), len(order), dtype=np.int32)
+        for option in options:
+            rank = order.index(option.source.convention)
+            taken[(option.rows >= 0) & (taken > rank)] = rank
+        for option in options:
+            mine = taken == order.index(option.source.convention)
+            option.rows = np.where(mine, option.rows, -1)
 
 
-def _by_position(
-    typed: TypedValues, column: Column, options: list[Choice], exact: Mask
-) -> tuple[pa.Array, Any]:
+def _by_position(found: Resolved, column: Column, options: list[Choice]) -> tuple[pa.Array, Any]:
     """Values taken as they are (or scaled)."""
-    rows = options[0][1]
-    winner = (rows >= 0).astype(np.int64)
-    for number, (_, candidate) in enumerate(options[1:], start=2):
-        use = (rows < 0) & (candidate >= 0)
-        rows = np.where(use, candidate, rows)
+    typed, owners = found.holders.typed, found.holders.attributes.owners
+    winner = np.zeros(owners, dtype=np.int64)
+    rows = np.full(owners, -1, dtype=np.int32)
+    elsewhere = np.full(owners, -1, dtype=np.int32)
+    pool: list[pa.Array] = []
+    for number, option in enumerate(options, start=1):
+        use = option.rows >= 0 if number == 1 else (winner == 0) & (option.rows >= 0)
         winner[use] = number
-    values = typed.take(column.type, rows)
-    scaled = np.array([False, *(source.scale is not None for source, _ in options)])
+        if option.values is None:
+            rows[use] = option.rows[use]
+        else:
+            elsewhere[use] = option.rows[use] + sum(map(len, pool))
+            pool.append(option.values)
+    if column.type in NATIVE:
+        values = typed.take(column.type, rows)  # type: ignore[arg-type]
+    else:
+        values = pa.nulls(owners, ARROW_TYPES[column.type])
+    if pool:
+        others = pa.concat_arrays(pool).take(pa.array(elsewhere, mask=elsewhere < 0))
+        values = others if (rows < 0).all() else pc.coalesce(values, others)
+    scaled = np.array([False, *(option.source.scale is not None for option in options)])
     if scaled.any():
-        factor = np.array([1.0, *(source.scale or 1.0 for source, _ in options)])[winner]
+        factor = np.array([1.0, *(option.source.scale or 1.0 for option in options)])[winner]
         values = pc.if_else(pa.array(scaled[winner]), pc.multiply(values, pa.array(factor)), values)
     places = rows[rows >= 0]
-    same = typed.attributes.kind[places] == NATIVE[column.type]
-    if scaled.any():
-        same &= ~scaled[winner[rows >= 0]]
-    exact[places[same]] = True
+    if len(places):
+        same = found.holders.attributes.kind[places] == NATIVE[column.type]
+        if scaled.any():
+            same &= ~scaled[winner[rows >= 0]]
+        found.exact[places[same]] = True
     return values, winner
 
 
-def _by_distinct(
-    typed: TypedValues, column: Column, options: list[Choice], exact: Mask
-) -> tuple[pa.Array, Any]:
+def _by_distinct(found: Resolved, column: Column, options: list[Choice]) -> tuple[pa.Array, Any]:
     """Values that are mapped or parsed: once for each distinct value."""
-    owners = typed.attributes.owners
+    owners = found.holders.attributes.owners
     vocabulary: dict[Any, int] = {}
     winner = np.zeros(owners, dtype=np.int64)
     value = np.full(owners, -1, dtype=np.int32)
     place = np.full(owners, -1, dtype=np.int32)
     specific = np.zeros(owners, dtype=bool)
-    for number, (source, rows) in enumerate(options, start=1):
-        ids, same = _distinct_ids(typed.attributes, column, source, rows, vocabulary)
+    for number, option in enumerate(options, start=1):
+        ids, same = _distinct_ids(found.holders.attributes, column, option, vocabulary)
         vague_ids = [i for text, i in vocabulary.items() if text in column.vague]
         is_specific = ~np.isin(ids, vague_ids) if vague_ids else np.ones(owners, dtype=bool)
         use = (ids >= 0) & ((value < 0) | (is_specific & ~specific))
         winner[use], value[use], specific[use] = number, ids[use], is_specific[use]
-        place[use] = np.where(same[use], rows[use], -1)
-    exact[place[place >= 0]] = True
+        place[use] = np.where(same[use], option.rows[use], -1)
+    found.exact[place[place >= 0]] = True
+    return _from_vocabulary(column, vocabulary, value), winner
+
+
+def _union(found: Resolved, column: Column, options: list[Choice]) -> tuple[pa.Array, Any]:
+    """The values of all sources together, each once; the first source counts as the winner."""
+    owners = found.holders.attributes.owners
+    vocabulary: dict[Any, int] = {}
+    every = [_distinct_ids(found.holders.attributes, column, o, vocabulary)[0] for o in options]
+    names = list(vocabulary)
+    combined, place = np.unique(np.stack(every), axis=1, return_inverse=True)
+    merged: dict[Any, int] = {}
+    ids = []
+    for combination in combined.T.tolist():
+        texts = dict.fromkeys(text for i in combination if i >= 0 for text in names[i])
+        ids.append(merged.setdefault(tuple(texts), len(merged)) if texts else -1)
+    winner = np.zeros(owners, dtype=np.int64)
+    for number, those in reversed(list(enumerate(every, start=1))):
+        winner[those >= 0] = number
+    return _from_vocabulary(column, merged, np.array(ids, dtype=np.int32)[place.ravel()]), winner
+
+
+def _from_vocabulary(column: Column, vocabulary: dict[Any, int], ids: Rows) -> pa.Array:
     entries = [list(v) if column.type == "texts" else v for v in vocabulary]
-    values = pa.array(entries, ARROW_TYPES[column.type])
-    return values.take(pa.array(value, mask=value < 0)), winner
+    return pa.array(entries, ARROW_TYPES[column.type]).take(pa.array(ids, mask=ids < 0))
 
 
 def _distinct_ids(
-    attributes: Attributes, column: Column, source: Source, rows: Rows, vocabulary: dict[Any, int]
+    attributes: Attributes, column: Column, option: Choice, vocabulary: dict[Any, int]
 ) -> tuple[Rows, Mask]:
     """For each owner the id of its value in `vocabulary` (or -1), and whether it is as sent."""
-    ids = np.full(len(rows), -1, dtype=np.int32)
-    same = np.zeros(len(rows), dtype=bool)
-    owners = chosen(rows)
-    kinds = attributes.kind[rows[owners]]
-    for kind in (STRING, ARRAY):
-        those = owners[kinds == kind]
-        if len(those) == 0:
-            continue
-        encoded = attributes.values(kind).take(pa.array(rows[those])).dictionary_encode()
+    ids = np.full(len(option.rows), -1, dtype=np.int32)
+    same = np.zeros(len(option.rows), dtype=bool)
+    owners = chosen(option.rows)
+    if option.values is not None:
+        encoded = option.values.dictionary_encode()
+        kinds = [(owners, option.rows[owners], STRING, encoded)]
+    else:
+        kinds = list(_encoded(attributes, option.rows, owners))
+    for those, places, kind, encoded in kinds:
         mapped, unchanged = [], []
         for raw in encoded.dictionary.to_pylist():
-            result, equal = _canonical(column, source, kind, raw)
+            result, equal = _canonical(column, option, kind, raw)
             mapped.append(-1 if result is None else vocabulary.setdefault(result, len(vocabulary)))
-            unchanged.append(equal)
-        codes = encoded.indices.to_numpy()
+            unchanged.append(equal and option.values is None)
+        codes = encoded.indices.to_numpy(zero_copy_only=False)[places]
         ids[those] = np.array(mapped, dtype=np.int32)[codes]
         same[those] = np.array(unchanged, dtype=bool)[codes]
     return ids, same
 
 
-def _canonical(column: Column, source: Source, kind: int, raw: Any) -> tuple[Any, bool]:
+def _encoded(attributes: Attributes, rows: Rows, owners: Any) -> Iterable[tuple[Any, ...]]:
+    """The texts and arrays among attributes, dictionary-encoded: (owners, places, kind, values)."""
+    kinds = attributes.kind[rows[owners]]
+    for kind in (STRING, ARRAY):
+        those = owners[kinds == kind]
+        if len(those):
+            encoded = attributes.values(kind).take(pa.array(rows[those])).dictionary_encode()
+            yield those, np.arange(len(those)), kind, encoded
+
+
+def _canonical(column: Column, option: Choice, kind: int, raw: Any) -> tuple[Any, bool]:
     """The canonical form of one distinct value (None if it has none); is it the same?"""
     if column.type != "texts":
         if kind != STRING:
             return None, False
-        value = _map(column, source, raw)
+        value = canonical_text(column, option.source, raw)
         return value, value == raw
     texts, lossless = _texts(kind, raw)
-    mapped = [value for value in (_map(column, source, text) for text in texts) if value]
+    if option.source.split and kind == STRING:
+        texts = [part.strip() for text in texts for part in text.split(option.source.split)]
+    mapped = [v for text in texts if (v := canonical_text(column, option.source, text))]
     return (tuple(mapped), lossless and mapped == texts) if mapped else (None, False)
-
-
-def _map(column: Column, source: Source, raw: str) -> str | None:
-    if source.values is None:
-        return raw
-    lower = raw.strip().lower()
-    return source.values.get(lower, lower if column.unknown == "lower" else column.unknown) or None
 
 
 def _texts(kind: int, raw: Any) -> tuple[list[str], bool]:
@@ -194,26 +252,24 @@ def _texts(kind: int, raw: Any) -> tuple[list[str], bool]:
     return [raw], False
 
 
-def _source(
-    winners: list[tuple[Column, Any]], choices: dict[str, list[Choice]], owners: int
-) -> Any:
+def source_json(winners: list[Winner], owners: int) -> pa.StringArray:
     """JSON object of column to key for each owner, built once per distinct combination."""
     signature = np.zeros(owners, dtype=np.int64)
     size = 1
-    for column, winner in winners:
-        base = len(choices[column.name]) + 1
+    for winner in winners:
+        base = len(winner.keys) + 1
         if size * base >= 2**62:
             distinct, signature = np.unique(signature, return_inverse=True)
             size = len(distinct)
-        signature = signature * base + winner
+        signature = signature * base + winner.place
         size *= base
     _, first, index = np.unique(signature, return_index=True, return_inverse=True)
     texts: list[str | None] = []
     for example in first.tolist():
         entry = {
-            column.name: choices[column.name][winner[example] - 1][0].key
-            for column, winner in winners
-            if winner[example]
+            winner.column: winner.keys[winner.place[example] - 1]
+            for winner in winners
+            if winner.place[example]
         }
         texts.append(orjson.dumps(entry).decode() if entry else None)
     return pa.array(texts, pa.string()).take(pa.array(index))

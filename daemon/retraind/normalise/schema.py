@@ -6,25 +6,25 @@ import pyarrow as pa
 
 _TIME = pa.timestamp("ns")
 _TEXTS = pa.list_(pa.string())
+_INTEGERS = (
+    "duration_ns", "input_tokens", "output_tokens", "total_tokens", "cache_read_tokens",
+    "cache_write_tokens", "reasoning_tokens", "max_tokens", "embedding_dimensions",
+)  # fmt: skip
+_NUMBERS = (
+    "cost", "cost_input", "cost_output", "temperature", "top_p", "time_to_first_token_seconds",
+    "guardrail_score",
+)  # fmt: skip
 _SPAN_TYPES = {
     "start_time": _TIME,
-    "duration_ns": pa.int64(),
-    "cost": pa.float64(),
-    "temperature": pa.float64(),
-    "top_p": pa.float64(),
-    "time_to_first_token_seconds": pa.float64(),
-    "finish_reasons": _TEXTS,
-    "tags": _TEXTS,
+    **dict.fromkeys(_INTEGERS, pa.int64()),
+    **dict.fromkeys(_NUMBERS, pa.float64()),
+    **dict.fromkeys(("finish_reasons", "called_tools", "document_ids", "tags"), _TEXTS),
+    **dict.fromkeys(("streaming", "content_incomplete"), pa.bool_()),
+    "document_scores": pa.list_(pa.float64()),
+    "embedding": pa.list_(pa.float32()),
     "flags": pa.uint32(),
     "dropped_attributes_count": pa.uint32(),
-    **{
-        name: pa.int64()
-        for name in (
-            "input_tokens", "output_tokens", "total_tokens", "cache_read_tokens",
-            "cache_write_tokens", "reasoning_tokens", "max_tokens",
-        )
-    },
-}  # fmt: skip
+}
 
 SPANS = pa.schema(
     [
@@ -32,15 +32,21 @@ SPANS = pa.schema(
         for name in (
             "trace_id", "span_id", "parent_span_id", "name", "kind", "start_time", "duration_ns",
             "status", "status_message", "service_name", "service_version", "environment",
-            "scope_name", "scope_version", "session_id", "user_id", "operation", "provider",
-            "request_model", "response_model", "response_id", "input_tokens", "output_tokens",
-            "total_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "cost",
-            "temperature", "top_p", "max_tokens", "finish_reasons", "time_to_first_token_seconds",
-            "input_messages", "output_messages", "system_instructions", "input_text",
-            "output_text", "tool_name", "tool_call_id", "agent_name", "prompt_template_id",
-            "prompt_template_version", "error_type", "run_id", "variant", "release", "tags",
-            "attributes", "resource", "events", "links", "trace_state", "flags",
-            "dropped_attributes_count", "norm_source",
+            "scope_name", "scope_version", "session_id", "user_id", "tenant_id", "operation",
+            "provider", "request_model", "response_model", "model_version", "response_id",
+            "input_tokens", "output_tokens", "total_tokens", "cache_read_tokens",
+            "cache_write_tokens", "reasoning_tokens", "cost", "cost_input", "cost_output",
+            "temperature", "top_p", "max_tokens", "request_parameters", "streaming",
+            "finish_reasons", "time_to_first_token_seconds", "input_messages", "output_messages",
+            "system_instructions", "input_text", "output_text", "tool_definitions",
+            "called_tools", "tool_name", "tool_call_id", "documents", "document_ids",
+            "document_scores", "input_documents", "embedding", "embedding_dimensions",
+            "agent_name", "agent_id", "agent_version", "workflow_name", "prompt_template_id",
+            "prompt_template_version", "prompt_template_text", "prompt_variables", "error_type",
+            "error_message", "guardrail_name", "guardrail_result", "guardrail_score", "run_id",
+            "variant", "release", "experiment_id", "experiment_name", "tags", "metadata",
+            "convention", "fingerprint", "content_incomplete", "attributes", "resource",
+            "events", "links", "trace_state", "flags", "dropped_attributes_count", "norm_source",
         )
     ]
 )  # fmt: skip

@@ -10,10 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from retraind.decode.columnar import DecodedItems, DecodedTraces, Indices
-from retraind.normalise import evaluations, events, rejects, schema, text
+from retraind.normalise import content, detect, evaluations, events, rejects, schema, text
 from retraind.normalise.attributes import Attributes, Mask
 from retraind.normalise.conventions import COLUMNS
-from retraind.normalise.resolve import Resolved, resolve
+from retraind.normalise.fingerprint import fingerprints
+from retraind.normalise.holders import Surroundings
+from retraind.normalise.resolve import Resolved, resolve, source_json
 
 _KINDS = pa.array(["unspecified", "internal", "server", "client", "producer", "consumer"])
 _STATUS = pa.array(["unset", "ok", "error"])
@@ -53,8 +55,26 @@ def normalise_traces(decoded: DecodedTraces, *, attribute_limit: int) -> Normali
         attributes = Attributes(decoded.items.field("attributes"))
         happened = events.Events(decoded.items.field("events"))
         linked = events.Links(decoded.items.field("links"))
-    resolved = resolve(attributes, COLUMNS)
-    columns, repaired = _columns(decoded, shared, attributes, resolved)
+    columns, repaired = _structure(decoded, shared)
+    around = Surroundings(
+        happened,
+        columns["name"],
+        columns["status_message"],
+        columns["scope_name"],
+        shared.attributes,
+        decoded.resource,
+        detect.of_keys(attributes)
+        | shared.scope_shows[decoded.scope]
+        | shared.resource_shows[decoded.resource],
+    )
+    resolved = resolve(attributes, COLUMNS, around)
+    content.fill(resolved, COLUMNS)
+    columns |= resolved.columns
+    columns["attributes"] = attributes.json(resolved.exact)
+    columns["convention"] = detect.primary(around.shown)
+    columns["fingerprint"] = fingerprints(columns)
+    columns["content_incomplete"] = _incomplete(resolved, columns["dropped_attributes_count"])
+    columns["norm_source"] = source_json(resolved.winners, attributes.owners)
     columns["events"], columns["links"] = happened.json(), linked.json()
     spans = pa.Table.from_arrays(
         [columns[name] for name in schema.SPANS.names], schema=schema.SPANS
@@ -76,20 +96,28 @@ class Shared:
     """What spans or log records share: resources and scopes, computed once each."""
 
     def __init__(self, decoded: DecodedItems) -> None:
-        attributes = Attributes(child(decoded.resources, "attributes"))
-        resolved = {
-            column.name: resource_column(attributes, column.resource)
-            for column in COLUMNS
-            if column.resource
-        }
-        self.columns: dict[str, pa.Array] = resolved
-        self.resource_json = attributes.json()
-        self.scope_name, first = text.to_text(child(decoded.scopes, "name"))
-        self.scope_version, second = text.to_text(child(decoded.scopes, "version"))
-        self.repaired = first + second + attributes.repaired
+        self.attributes = Attributes(child(decoded.resources, "attributes"))
+        self.resource_json = self.attributes.json()
+        self.resource_shows = detect.of_resources(self.attributes)
+        scope_names, first = text.to_text(child(decoded.scopes, "name"))
+        versions, second = text.to_text(child(decoded.scopes, "version"))
+        self.scope_name = empty_to_null(scope_names)
+        self.scope_version = empty_to_null(versions)
+        self.scope_shows = detect.of_scopes(self.scope_name)
+        self.repaired = first + second + self.attributes.repaired
         bad = np.zeros(len(decoded.resources), dtype=bool)
-        bad[attributes.owner[attributes.invalid]] = True
+        bad[self.attributes.owner[self.attributes.invalid]] = True
         self.invalid: Mask = bad[decoded.resource]
+
+    def resource_text(self, *keys: str) -> pa.StringArray:
+        """For each resource the first of these attributes that is a text which is not empty."""
+        values = [pa.nulls(self.attributes.owners, pa.string())]
+        for key in keys:
+            rows = self.attributes.rows(key)
+            if rows is not None:
+                found = self.attributes.strings.take(pa.array(rows, mask=rows < 0))
+                values.append(empty_to_null(found))
+        return pc.coalesce(*values)
 
 
 def child(structs: pa.StructArray, name: str) -> pa.Array:
@@ -98,17 +126,6 @@ def child(structs: pa.StructArray, name: str) -> pa.Array:
     if pa.types.is_list(field.type) and field.null_count:
         field = pc.fill_null(field, pa.scalar([], field.type))
     return field
-
-
-def resource_column(attributes: Attributes, keys: tuple[str, ...]) -> pa.StringArray:
-    """The first of these resource attributes that is a text which is not empty."""
-    values = [pa.nulls(attributes.owners, pa.string())]
-    for key in keys:
-        rows = attributes.rows(key)
-        if rows is not None:
-            found = attributes.strings.take(pa.array(rows, mask=rows < 0))
-            values.append(empty_to_null(found))
-    return pc.coalesce(*values)
 
 
 def empty_to_null(texts: pa.StringArray) -> pa.StringArray:
@@ -120,22 +137,14 @@ def empty_to_null(texts: pa.StringArray) -> pa.StringArray:
     return text.string_array(offsets, data, filled)
 
 
-def _columns(
-    decoded: DecodedTraces, shared: Shared, attributes: Attributes, resolved: Resolved
-) -> tuple[dict[str, Any], int]:
-    """All columns of `spans` but events and links; and how many texts were repaired."""
+def _structure(decoded: DecodedTraces, shared: Shared) -> tuple[dict[str, Any], int]:
+    """The columns that come from fields of the span itself; and how many texts were repaired."""
     items = decoded.items
-    columns: dict[str, Any] = dict(resolved.columns)
+    columns: dict[str, Any] = {}
     of_resource, of_scope = pa.array(decoded.resource), pa.array(decoded.scope)
-    for name, values in shared.columns.items():
-        taken = values.take(of_resource)
-        own = columns.get(name)
-        columns[name] = (
-            taken if own is None or own.null_count == len(own) else pc.coalesce(taken, own)
-        )
     columns["resource"] = shared.resource_json.take(of_resource)
-    columns["scope_name"] = empty_to_null(shared.scope_name.take(of_scope))
-    columns["scope_version"] = empty_to_null(shared.scope_version.take(of_scope))
+    columns["scope_name"] = shared.scope_name.take(of_scope)
+    columns["scope_version"] = shared.scope_version.take(of_scope)
     columns["trace_id"] = text.hex_text(items.field("trace_id"))
     columns["span_id"] = text.hex_text(items.field("span_id"))
     columns["parent_span_id"] = text.hex_text(items.field("parent_span_id"), null_if_zero=True)
@@ -151,9 +160,13 @@ def _columns(
     columns["start_time"], columns["duration_ns"] = times(items)
     columns["flags"] = items.field("flags")
     columns["dropped_attributes_count"] = items.field("dropped_attributes_count")
-    columns["attributes"] = attributes.json(resolved.exact)
-    columns["norm_source"] = resolved.source
     return columns, names + states + messages
+
+
+def _incomplete(resolved: Resolved, dropped: pa.Array) -> pa.BooleanArray:
+    """True where the sender dropped attributes, cut JSON, or left holes in a list; else NULL."""
+    cut = resolved.holders.incomplete | (dropped.to_numpy() > 0)
+    return pa.array(cut, mask=~cut)
 
 
 def enum_text(numbers: pa.Array, names: pa.StringArray) -> pa.StringArray:

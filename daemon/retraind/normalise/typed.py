@@ -6,7 +6,7 @@ columns at a time, and those that cannot be are passed over.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -23,8 +23,14 @@ ARROW_TYPES: dict[ColumnType, pa.DataType] = {
     "number": pa.float64(),
     "flag": pa.bool_(),
     "texts": pa.list_(pa.string()),
+    "numbers": pa.list_(pa.float32()),
+    "messages": pa.string(),
+    "parts": pa.string(),
+    "documents": pa.string(),
 }
-NATIVE: dict[ColumnType, int] = {"text": STRING, "integer": INT, "number": DOUBLE, "flag": BOOL}
+# What plain values can be taken as; the other column types are read from JSON (content.py).
+PlainType = Literal["text", "integer", "number", "flag", "texts", "any"]
+NATIVE: dict[str, int] = {"text": STRING, "integer": INT, "number": DOUBLE, "flag": BOOL}
 _INTEGER = r"^-?[0-9]{1,18}$"
 _NUMBER = r"^-?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?$"
 _EXACT_DOUBLE = float(2**53)
@@ -36,10 +42,10 @@ class TypedValues:
     def __init__(self, attributes: Attributes) -> None:
         self.attributes = attributes
         self._blank = _placeholders(attributes)
-        self._usable: dict[tuple[str, ColumnType], Rows] = {}
-        self._coerced: dict[ColumnType, tuple[Rows, list[pa.Array]]] = {}
+        self._usable: dict[tuple[str, PlainType], Rows] = {}
+        self._coerced: dict[PlainType, tuple[Rows, list[pa.Array]]] = {}
 
-    def usable(self, key: str, column_type: ColumnType) -> Rows | None:
+    def usable(self, key: str, column_type: PlainType) -> Rows | None:
         """For each owner the attribute with this key if it gives a value of the type, else -1.
 
         None when no owner has the key.
@@ -52,10 +58,12 @@ class TypedValues:
             found = self._usable[key, column_type] = self._clean(key, column_type, rows)
         return found
 
-    def _clean(self, key: str, column_type: ColumnType, rows: Rows) -> Rows:
+    def _clean(self, key: str, column_type: PlainType, rows: Rows) -> Rows:
         kinds = self.attributes.kinds_of_key[self.attributes.codes[key]]
         if self._blank is not None:
             rows = np.where((rows >= 0) & ~self._blank[rows], rows, -1).astype(np.int32)
+        if column_type in ("any", "texts"):
+            return rows if not kinds[NONE] else self._set(rows)
         native = NATIVE.get(column_type)
         if native is None or kinds.sum() == kinds[native]:
             return rows
@@ -73,7 +81,13 @@ class TypedValues:
         arrays.append(values)
         return rows
 
-    def take(self, column_type: ColumnType, rows: Rows) -> pa.Array:
+    def _set(self, rows: Rows) -> Rows:
+        """Without attributes that carry no value."""
+        return np.where((rows >= 0) & (self.attributes.kind[rows] != NONE), rows, -1).astype(
+            np.int32
+        )
+
+    def take(self, column_type: PlainType, rows: Rows) -> pa.Array:
         """The value of each attribute in `rows`; NULL for -1."""
         missing = rows < 0
         index = pa.array(rows, mask=missing) if missing.any() else pa.array(rows)
@@ -90,7 +104,7 @@ class TypedValues:
 
 def _placeholders(attributes: Attributes) -> Mask | None:
     """True for texts that stand for "nothing", among the attributes that can fill a column."""
-    wanted = np.array([key in conventions.KEYS for key in attributes.keys], dtype=bool)
+    wanted = np.array([conventions.is_mapped(key) for key in attributes.keys], dtype=bool)
     if not wanted.any():
         return None
     exact = sorted(conventions.PLACEHOLDERS)
@@ -119,7 +133,7 @@ def _placeholders(attributes: Attributes) -> Mask | None:
     return blank if blank.any() else None
 
 
-def _coerce(attributes: Attributes, column_type: ColumnType, places: Rows) -> pa.Array:
+def _coerce(attributes: Attributes, column_type: PlainType, places: Rows) -> pa.Array:
     """Values of attributes of another kind than the column's; NULL where none makes sense."""
     index = pa.array(places)
     if column_type == "text":

@@ -61,7 +61,7 @@ def test_a_framework_is_not_a_provider() -> None:
     attributes = {"gen_ai.provider.name": "langchain", "gen_ai.system": "az.ai.openai"}
     found = row(attributes=attributes)
     assert found["provider"] == "azure.ai.openai"
-    assert json.loads(found["norm_source"]) == {"provider": "gen_ai.system"}
+    assert json.loads(found["norm_source"])["provider"] == "gen_ai.system"
     assert json.loads(found["attributes"]) == attributes
 
 
@@ -116,7 +116,7 @@ def test_deep_nesting_rejects_the_span() -> None:
 
 
 def test_invalid_utf8_is_repaired_and_counted() -> None:
-    fine = {"gen_ai.request.model": "modelXXé", "keyXX": "é", "gen_ai.input.messages": "héllo"}
+    fine = {"gen_ai.request.model": "modelXXé", "keyXX": "é", "user.id": "héllo"}
     payload = encode(request_of(span(attributes=fine, name="nameXX")))
     result = normalise_traces(
         decode_traces([payload.replace(b"XX", b"\xff\xfe")]), attribute_limit=100
@@ -126,7 +126,7 @@ def test_invalid_utf8_is_repaired_and_counted() -> None:
     assert found["request_model"] == f"model{replaced}é"
     assert found["name"] == f"name{replaced}"
     assert json.loads(found["attributes"]) == {f"key{replaced}": "é"}
-    assert found["input_messages"] == "héllo"
+    assert found["user_id"] == "héllo"
     assert result.repaired_strings == 3
 
 

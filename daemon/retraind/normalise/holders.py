@@ -1,0 +1,216 @@
+"""What a source's path leads to: columns where it can, decoded JSON where it must.
+
+Decoding happens once for each value of a holder, and only for holders that occur.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from retraind.decode.columnar import Indices
+from retraind.normalise.attributes import ARRAY, STRING, Attributes, Mask, Rows
+from retraind.normalise.detect import Bits, has, is_convention
+from retraind.normalise.events import Events
+from retraind.normalise.gather import gather
+from retraind.normalise.paths import Path
+from retraind.normalise.typed import TypedValues
+
+# Span events that carry messages, and those that carry other lists, by what `events:` asks for.
+_MESSAGES = (
+    "gen_ai.system.message", "gen_ai.user.message", "gen_ai.assistant.message",
+    "gen_ai.tool.message", "gen_ai.choice", "gen_ai.content.prompt", "gen_ai.content.completion",
+)  # fmt: skip
+_JSON_STARTS = frozenset(("{", "[", '"'))
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What belongs to a span besides its attributes, one entry a span unless it says otherwise."""
+
+    events: Events
+    names: pa.StringArray
+    status_messages: pa.StringArray
+    scopes: pa.StringArray
+    resources: Attributes  # one owner a resource
+    resource: Indices
+    shown: Bits
+
+
+class Decoded:
+    """Texts of some owners, read as JSON where they are; each when it is first asked for.
+
+    `places` are the attributes they were, where each was one. `incomplete` is told of JSON that
+    was cut.
+    """
+
+    def __init__(
+        self, owners: Indices, texts: list[str], incomplete: Mask, places: Rows | None = None
+    ) -> None:
+        self.owners = owners
+        self.texts = texts
+        self.places = places
+        self._incomplete = incomplete
+        self._values: dict[int, Any] = {}
+
+    def value(self, index: int) -> Any:
+        """The value at one place: JSON decoded, other text as it is."""
+        raw = self.texts[index]
+        if raw[:1] in _JSON_STARTS:
+            try:
+                return orjson.loads(raw)
+            except orjson.JSONDecodeError:
+                self._incomplete[self.owners[index]] |= raw[0] != '"'
+        return raw
+
+    def shared(self, index: int) -> Any:
+        """The same, kept for the next pointer into it."""
+        if index not in self._values:
+            self._values[index] = self.value(index)
+        return self._values[index]
+
+
+class Listed(Decoded):
+    """Values that were never texts: the message events of spans."""
+
+    def __init__(self, owners: Indices, values: list[Any]) -> None:
+        self.owners, self.texts, self.places = owners, [], None
+        self._values = dict(enumerate(values))
+
+    def value(self, index: int) -> Any:
+        """The value at one place."""
+        return self._values[index]
+
+
+class Holders:
+    """Access to every holder of a batch of spans."""
+
+    def __init__(self, attributes: Attributes, around: Surroundings | None) -> None:
+        self.attributes = attributes
+        self.typed = TypedValues(attributes)
+        self.around = around
+        self.incomplete: Mask = np.zeros(attributes.owners, dtype=bool)
+        self._typed_events: TypedValues | None = None
+        self._typed_resources: TypedValues | None = None
+        self._decoded: dict[tuple[str, str, str], Decoded | None] = {}
+
+    def shows(self, name: str) -> Mask | None:
+        """Spans that carry this key or show this convention, None when no span does."""
+        if self.around is not None and is_convention(name):
+            mask: Mask = has(self.around.shown, name)
+            return mask if mask.any() else None
+        rows = self.attributes.rows(name)
+        return None if rows is None else rows >= 0
+
+    def texts(self, path: Path) -> pa.StringArray | None:
+        """A text that every span has: its name, status message or scope."""
+        if self.around is None:
+            return None
+        if path.form == "scope":
+            return self.around.scopes
+        return self.around.names if path.holder == "name" else self.around.status_messages
+
+    def resource(self, key: str, column_type: Any) -> tuple[Rows, pa.Array] | None:
+        """A resource attribute that is no list or map: for each span the place of its value or -1,
+        and the values.
+        """
+        if self.around is None:
+            return None
+        if self._typed_resources is None:
+            self._typed_resources = TypedValues(self.around.resources)
+        rows = self._typed_resources.usable(key, column_type)
+        if rows is None:
+            return None
+        kinds = self.around.resources.kind[rows]
+        rows = np.where((rows >= 0) & (kinds < ARRAY), rows, -1).astype(np.int32)
+        values = self._typed_resources.take(column_type, rows)
+        place = np.where(rows >= 0, np.arange(len(rows), dtype=np.int32), -1)
+        return place[self.around.resource].astype(np.int32), values
+
+    def event(self, path: Path, column_type: Any) -> tuple[Rows, pa.Array] | None:
+        """An attribute of the first event of a name that has it, as `resource` does."""
+        if self.around is None or len(self.around.events.items) == 0:
+            return None
+        events = self.around.events
+        if self._typed_events is None:
+            self._typed_events = TypedValues(events.attributes)
+        rows = self._typed_events.usable(path.holder, column_type)
+        if rows is None:
+            return None
+        named = pc.equal(events.names, path.event).to_numpy(zero_copy_only=False)
+        carriers = np.flatnonzero(named & (rows >= 0))
+        if len(carriers) == 0:
+            return None
+        spans, first = np.unique(events.span[carriers], return_index=True)
+        found = np.full(self.attributes.owners, -1, dtype=np.int32)
+        found[spans] = np.arange(len(spans), dtype=np.int32)
+        return found, self._typed_events.take(column_type, rows[carriers[first]])
+
+    def decoded(self, path: Path) -> Decoded | None:
+        """The holder of a path as Python values; None when no span has it."""
+        key = (path.form, path.event, path.holder)
+        if key not in self._decoded:
+            self._decoded[key] = self._decode(path)
+        return self._decoded[key]
+
+    def _decode(self, path: Path) -> Decoded | None:
+        if path.form == "attribute":
+            rows = self.typed.usable(path.holder, "any")
+            if rows is None:
+                return None
+            owners = np.flatnonzero(rows >= 0).astype(np.int32)
+            places = rows[owners]
+            return Decoded(owners, _json(self.attributes, places), self.incomplete, places)
+        if path.form in ("list", "map"):
+            found = gather(self.attributes, path.holder, indexed=path.form == "list")
+            if found is None:
+                return None
+            self.incomplete[found.owners[found.holes]] = True
+            return Decoded(found.owners, found.texts.to_pylist(), self.incomplete)
+        if path.form == "event":
+            event = self.event(path, "text")
+            if event is None:
+                return None
+            place, values = event
+            owners = np.flatnonzero(place >= 0).astype(np.int32)
+            texts = values.take(pa.array(place[owners])).to_pylist()
+            return Decoded(owners, texts, self.incomplete)
+        if path.form == "events":
+            return self._events(path.holder)
+        return None
+
+    def _events(self, name: str) -> Decoded | None:
+        """The message events of each span (or those of one name) as {name, attributes}."""
+        if self.around is None or len(self.around.events.items) == 0:
+            return None
+        events = self.around.events
+        wanted = pa.array([name] if name else _MESSAGES)
+        places = np.flatnonzero(pc.is_in(events.names, wanted).to_numpy(zero_copy_only=False))
+        if len(places) == 0:
+            return None
+        attributes = events.attributes.json().take(pa.array(places)).to_pylist()
+        names = events.names.take(pa.array(places)).to_pylist()
+        spans = events.span[places]
+        owners, starts = np.unique(spans, return_index=True)
+        items = [
+            {"name": event, "attributes": orjson.loads(text) if text else {}}
+            for event, text in zip(names, attributes, strict=True)
+        ]
+        ends = np.append(starts[1:], len(items))
+        values = [items[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+        return Listed(owners.astype(np.int32), values)
+
+
+def _json(attributes: Attributes, places: Rows) -> list[str]:
+    """Attribute values as texts: strings as they are, other kinds as JSON."""
+    strings = attributes.kind[places] == STRING
+    if strings.all():
+        return attributes.strings.take(pa.array(places)).to_pylist()  # type: ignore[no-any-return]
+    plain = attributes.strings.take(pa.array(places, mask=~strings))
+    others = attributes.json_values(places)
+    return pc.if_else(pa.array(strings), plain, others).to_pylist()  # type: ignore[no-any-return]

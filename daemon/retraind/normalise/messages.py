@@ -1,0 +1,249 @@
+"""Messages of every convention in the form of the OTel GenAI conventions.
+
+The form is a list of `{"role", "parts": [{"type": …}]}`; roles are system, user, assistant and
+tool. What is not recognised inside a message is kept as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from retraind.normalise.parts import loaded, parts_of, tool_call
+
+Direction = Literal["input", "output"]
+Message = dict[str, Any]
+
+_ROLES = {
+    "human": "user", "ai": "assistant", "model": "assistant", "developer": "system",
+    "function": "tool", "humanmessage": "user", "aimessage": "assistant",
+    "aimessagechunk": "assistant", "systemmessage": "system", "toolmessage": "tool",
+    "functionmessage": "tool", "chatbot": "assistant", "bot": "assistant", "model_output": "assistant",
+    "gen_ai.user.message": "user", "gen_ai.system.message": "system",
+    "gen_ai.assistant.message": "assistant", "gen_ai.tool.message": "tool",
+    "gen_ai.choice": "assistant",
+}  # fmt: skip
+_OTHER_PARTS = frozenset(("reasoning", "blob", "uri", "file"))
+_KNOWN = frozenset(("system", "user", "assistant", "tool"))
+# Objects that hold the messages rather than being one.
+_LISTS = ("messages", "contents", "choices", "replies", "generations", "output", "input", "prompt")
+_INSIDE = ("message", "kwargs", "data")
+
+
+def messages_of(value: object, direction: Direction) -> list[Message]:
+    """The messages in a decoded value; none when it holds nothing."""
+    default = "user" if direction == "input" else "assistant"
+    if isinstance(value, list):
+        while len(value) == 1 and isinstance(value[0], list):  # LangChain's batch of one
+            value = value[0]
+        if value and not any(isinstance(item, dict) for item in value):
+            value = [item for item in value if isinstance(item, str)]
+        found = [message for item in value for message in _one(item, default)]
+        return _joined(found)
+    return _one(value, default)
+
+
+def _one(value: object, default: str) -> list[Message]:
+    if isinstance(value, str):
+        return [{"role": default, "parts": [{"type": "text", "content": value}]}] if value else []
+    if isinstance(value, list):
+        return [message for item in value for message in _one(item, default)]
+    if not isinstance(value, dict):
+        return []
+    for name in _LISTS:
+        if isinstance(value.get(name), list) and "role" not in value:
+            direction: Direction = "output" if default == "assistant" else "input"
+            return messages_of(value[name], direction)
+    outer = value
+    for name in _INSIDE:
+        inner = value.get(name)
+        if isinstance(inner, dict) and "role" not in value:
+            value = {**inner, "type": inner.get("type") or _class_of(outer)}
+        elif isinstance(inner, str) and name == "message":
+            value = {"content": inner}
+    parts = parts_of(value)
+    if not parts:
+        return []
+    message: Message = {"role": role_of(value, outer, default, parts), "parts": parts}
+    speaker = value.get("name")
+    if isinstance(speaker, str) and speaker and parts[0]["type"] == "text":
+        message["name"] = speaker
+    reason = outer.get("finish_reason") or value.get("finish_reason") or _stop(outer)
+    if isinstance(reason, str) and reason:
+        message["finish_reason"] = reason
+    return [message]
+
+
+def _stop(value: dict[str, Any]) -> object:
+    return value.get("stop_reason") or value.get("finishReason")
+
+
+def _class_of(value: dict[str, Any]) -> object:
+    """The class of a serialised LangChain message."""
+    path = value.get("id")
+    return path[-1] if isinstance(path, list) and path else value.get("type")
+
+
+def role_of(
+    value: dict[str, Any], outer: dict[str, Any], default: str, parts: list[dict[str, Any]]
+) -> str:
+    """The role a message says, else what its parts tell, else the default."""
+    said = value.get("role") or value.get("_role") or outer.get("role") or value.get("event.name")
+    for name in (said, value.get("type")):
+        if isinstance(name, str):
+            lower = name.lower()
+            if lower in _KNOWN:
+                return lower
+            if lower in _ROLES:
+                return _ROLES[lower]
+    if isinstance(said, str) and said:
+        return said.lower()
+    if all(part["type"] == "tool_call_response" for part in parts):
+        return "tool"
+    return "assistant" if parts[0]["type"] in ("tool_call", "reasoning") else default
+
+
+def _joined(messages: list[Message]) -> list[Message]:
+    """Items that one answer was split into (text, reasoning, calls) as one assistant message."""
+    joined: list[Message] = []
+    for message in messages:
+        split = joined and message["role"] == joined[-1]["role"] == "assistant"
+        if split and any(part["type"] != "text" for part in message["parts"] + joined[-1]["parts"]):
+            joined[-1] = {**joined[-1], **message, "parts": joined[-1]["parts"] + message["parts"]}
+        else:
+            joined.append(message)
+    return joined
+
+
+def of_events(items: list[dict[str, Any]], direction: Direction) -> list[Message]:
+    """Messages from span events ({name, attributes}) of the older OTel generations."""
+    found: list[Message] = []
+    for item in items:
+        name, fields = item["name"], item["attributes"]
+        output = name in ("gen_ai.choice", "gen_ai.content.completion")
+        if output != (direction == "output"):
+            continue
+        body = fields.get("gen_ai.event.content")
+        if body is None:
+            body = fields.get("gen_ai.completion" if output else "gen_ai.prompt")
+        if body is None:
+            body = {**fields, "event.name": name}
+        if isinstance(body, str):
+            body = loaded(body)
+        if isinstance(body.get("message") if isinstance(body, dict) else None, str):
+            body = {**body, "message": loaded(body["message"])}
+            if isinstance(body["message"], list):
+                body = {**body, "content": body.pop("message")}
+        if isinstance(body, dict):
+            body.setdefault("event.name", name)
+        found += messages_of(body, direction)
+    return found
+
+
+def answer_of(fields: dict[str, Any]) -> list[Message]:
+    """One assistant message from the parts of an answer under keys of their own (AI SDK)."""
+    parts: list[dict[str, Any]] = []
+    if isinstance(fields.get("reasoning"), str):
+        parts.append({"type": "reasoning", "content": fields["reasoning"]})
+    for name in ("text", "object"):
+        if isinstance(fields.get(name), str) and fields[name]:
+            parts.append({"type": "text", "content": fields[name]})
+            break
+    calls = fields.get("toolCalls")
+    if isinstance(calls, list):
+        parts += [tool_call(call) for call in calls if isinstance(call, dict)]
+    if not parts:
+        return []
+    message: Message = {"role": "assistant", "parts": parts}
+    if isinstance(fields.get("finishReason"), str):
+        message["finish_reason"] = fields["finishReason"]
+    return [message]
+
+
+def is_canonical(value: object) -> bool:
+    """Whether a decoded value has the canonical form already. Runs for every message stored."""
+    if not isinstance(value, list) or not value:
+        return False
+    for message in value:
+        if not isinstance(message, dict) or message.get("role") not in _KNOWN:
+            return False
+        parts = message.get("parts")
+        if not isinstance(parts, list):
+            return False
+        for part in parts:
+            if not isinstance(part, dict) or not _is_canonical_part(part):
+                return False
+    return True
+
+
+def _is_canonical_part(part: dict[str, Any]) -> bool:
+    kind = part.get("type")
+    if kind == "text":
+        return isinstance(part.get("content"), str)
+    if kind == "tool_call":
+        return not isinstance(part.get("arguments"), str)
+    return kind in _OTHER_PARTS or (kind == "tool_call_response" and "response" in part)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a list of messages says: the text of one role, the system's, and tools called."""
+
+    text: str | None
+    system: str | None
+    tools: list[str]
+
+
+def said(messages: list[Message], direction: Direction) -> Said:
+    """Text of the last user message (else of the last message), or of the first answer."""
+    if direction == "input":
+        text = _text_of(reversed(messages), "user") or _text_of(messages[-1:], None)
+    else:
+        text = _text_of(messages, "assistant")
+    system = [text for m in messages if m["role"] == "system" for text in _texts(m["parts"])]
+    return Said(text, "\n\n".join(system) or None, _called(messages))
+
+
+def lone_text(value: object, direction: Direction) -> str | None:
+    """The text of a list in canonical form that is one message with one text, the usual case."""
+    if type(value) is list and len(value) == 1 and type(message := value[0]) is dict:
+        parts = message.get("parts")
+        if type(parts) is list and len(parts) == 1 and type(part := parts[0]) is dict:
+            if message.get("role") == ("user" if direction == "input" else "assistant"):
+                text = part.get("content")
+                return text if part.get("type") == "text" and type(text) is str else None
+    return None
+
+
+def _text_of(messages: Iterable[Message], role: str | None) -> str | None:
+    """The text of the first of these messages that has one, of one role or any."""
+    for message in messages:
+        if role is None or message["role"] == role:
+            texts = _texts(message["parts"])
+            if texts:
+                return "\n".join(texts)
+    return None
+
+
+def all_text(messages: Iterable[Message]) -> str | None:
+    """The text of all messages."""
+    return "\n\n".join(text for m in messages for text in _texts(m["parts"])) or None
+
+
+def _called(messages: Iterable[Message]) -> list[str]:
+    """Names of the tools that the messages call, in order."""
+    return [
+        part["name"]
+        for message in messages
+        for part in message["parts"]
+        if part.get("type") == "tool_call" and isinstance(part.get("name"), str)
+    ]
+
+
+def _texts(parts: list[dict[str, Any]]) -> list[str]:
+    return [
+        part["content"]
+        for part in parts
+        if part.get("type") == "text" and isinstance(part.get("content"), str) and part["content"]
+    ]

@@ -1,0 +1,201 @@
+"""One source of a column: which owners it can fill, and with what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from retraind.normalise.attributes import Mask, Rows
+from retraind.normalise.conventions import (
+    PLACEHOLDER_PREFIX,
+    PLACEHOLDERS,
+    Column,
+    ColumnType,
+    Source,
+)
+from retraind.normalise.holders import Holders
+from retraind.normalise.paths import Path, follow
+from retraind.normalise.typed import ARROW_TYPES
+
+_INT64 = 2**63
+_EXACT_DOUBLE = 2**53
+
+
+@dataclass(slots=True)
+class Choice:
+    """For each owner the value it would take from a source, or -1.
+
+    `rows` are places among the attributes, or in `values` when the source is no plain attribute.
+    """
+
+    source: Source
+    rows: Rows
+    values: pa.Array | None = None
+
+
+def choose(
+    holders: Holders, operations: dict[str, Mask], column: Column, source: Source, missing: Mask
+) -> Choice | None:
+    """The source as it applies to these owners; None when nobody has it.
+
+    Only owners that are `missing` a value need one that costs reading JSON.
+    """
+    allowed = permitted(holders, operations, source)
+    if allowed is False:
+        return None
+    option = _open(holders, column, source, allowed, missing)
+    if option is None:
+        return None
+    if allowed is not True:
+        option.rows = np.where(allowed, option.rows, -1).astype(np.int32)
+    if source.value is not None:
+        option.rows = np.where(option.rows >= 0, 0, -1).astype(np.int32)
+        option.values = pa.array([source.value])
+    return option
+
+
+def permitted(holders: Holders, operations: dict[str, Mask], source: Source) -> Mask | bool:
+    """The owners to which a source applies; True for all, False for none."""
+    allowed: Mask | bool = True
+    if source.when is not None:
+        shown = holders.shows(source.when)
+        if shown is None:
+            return False
+        allowed = shown
+    if source.operation:
+        masks = [operations[name] for name in source.operation if name in operations]
+        if not masks:
+            return False
+        fitting = np.logical_or.reduce(masks)
+        allowed = fitting if allowed is True else allowed & fitting
+    return allowed
+
+
+def operations(column: pa.StringArray) -> dict[str, Mask]:
+    """For each operation that occurs, the owners that have it."""
+    encoded = column.dictionary_encode()
+    codes = encoded.indices.fill_null(-1).to_numpy()
+    return {name: codes == i for i, name in enumerate(encoded.dictionary.to_pylist())}
+
+
+def _open(
+    holders: Holders, column: Column, source: Source, allowed: Mask | bool, missing: Mask
+) -> Choice | None:
+    path = source.path
+    mapped = column.type == "texts" or source.values is not None
+    if path.pointer is None and column.type not in ("numbers",):
+        if path.form == "attribute":
+            rows = holders.typed.usable(path.holder, column.type)  # type: ignore[arg-type]
+            return None if rows is None else Choice(source, rows)
+        if path.form in ("span", "scope"):
+            return _structure(holders, source, allowed)
+        plain = "text" if mapped else column.type
+        if path.form in ("resource", "event"):
+            found = (
+                holders.resource(path.holder, plain)
+                if path.form == "resource"
+                else holders.event(path, plain)
+            )
+            return None if found is None else Choice(source, *found)
+    return _pointed(holders, "text" if mapped else column.type, source, missing & allowed)
+
+
+def _structure(holders: Holders, source: Source, allowed: Mask | bool) -> Choice | None:
+    texts = holders.texts(source.path)
+    if texts is None:
+        return None
+    usable = texts.is_valid().to_numpy(zero_copy_only=False) & allowed
+    if not usable.any():
+        return None
+    return Choice(source, np.where(usable, np.arange(len(texts)), -1).astype(np.int32), texts)
+
+
+def _pointed(
+    holders: Holders, column_type: ColumnType, source: Source, wanted: Mask
+) -> Choice | None:
+    """Values inside JSON, as the column's type; texts that will be mapped stay texts."""
+    decoded = holders.decoded(source.path)
+    if decoded is None:
+        return None
+    rows = np.full(holders.attributes.owners, -1, dtype=np.int32)
+    values: list[Any] = []
+    for index in np.flatnonzero(wanted[decoded.owners]).tolist():
+        owner, value = decoded.owners[index], decoded.shared(index)
+        found = coerced(inside(value, source.path), column_type)
+        if found is not None:
+            rows[owner] = len(values)
+            values.append(found)
+    return Choice(source, rows, pa.array(values, ARROW_TYPES[column_type])) if values else None
+
+
+def inside(value: Any, path: Path) -> Any:
+    """What the path's pointer finds in a decoded holder."""
+    return value if not path.pointer else follow(value, path.pointer)
+
+
+def coerced(value: Any, column_type: ColumnType) -> Any:
+    """A JSON value as a column's type, None when it is none."""
+    if value is None or (isinstance(value, str) and is_placeholder(value)):
+        return None
+    if column_type == "numbers":
+        return _vector(value)
+    if column_type == "text":
+        if isinstance(value, str):
+            return value
+        dumped = orjson.dumps(value).decode()
+        return None if dumped in PLACEHOLDERS else dumped
+    if column_type == "flag":
+        if isinstance(value, bool):
+            return value
+        return {"true": True, "false": False}.get(value.lower()) if isinstance(value, str) else None
+    return _number(value, column_type)
+
+
+def _number(value: Any, column_type: ColumnType) -> int | float | None:
+    if isinstance(value, str):
+        try:
+            value = int(value) if column_type == "integer" and len(value) < 20 else float(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if column_type == "number":
+        return float(value)
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) <= _EXACT_DOUBLE else None
+    return value if -_INT64 <= value < _INT64 else None
+
+
+def _vector(value: Any) -> list[float] | None:
+    if not isinstance(value, list) or not value:
+        return None
+    if any(isinstance(x, bool) or not isinstance(x, int | float) for x in value):
+        return None
+    try:
+        return [float(x) for x in value]
+    except OverflowError:
+        return None
+
+
+def is_placeholder(text: str) -> bool:
+    """Whether a text stands for nothing."""
+    return text in PLACEHOLDERS or text.startswith(PLACEHOLDER_PREFIX)
+
+
+def canonical_text(column: Column, source: Source, raw: str) -> str | None:
+    """A text by the source's value map; None when it has no place in the column."""
+    if source.before is not None:
+        raw = raw.partition(source.before)[0]
+    if source.values is None:
+        return raw or None
+    lower = raw.strip().lower()
+    found = source.values.get(lower)
+    if found is None:
+        if source.known:
+            return None
+        found = lower if column.unknown == "lower" else column.unknown
+    return found or None
