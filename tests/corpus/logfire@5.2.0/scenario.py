@@ -13,7 +13,7 @@ logfire.configure(
 openai_spans = logfire.instrument_openai()
 
 # --- snippet ends here ---
-# scenarios: chat stream tool responses embeddings error chat_v1 tool_v1 stream_v1 feedback
+# scenarios: chat stream tool responses embeddings error feedback chat_v1 tool_v1 stream_v1 resp_v1 emb_v1
 
 import contextlib  # noqa: E402
 import sys  # noqa: E402
@@ -113,6 +113,20 @@ def stream_v1() -> None:
     logfire.instrument_openai(version=1)
     for _ in ask(openai.OpenAI(), stream=True, stream_options={"include_usage": True}):
         pass
+
+
+def resp_v1() -> None:
+    with openai_spans:
+        pass
+    logfire.instrument_openai(version=1)
+    responses()
+
+
+def emb_v1() -> None:
+    with openai_spans:
+        pass
+    logfire.instrument_openai(version=1)
+    embeddings()
 
 
 def feedback() -> None:
