@@ -16,12 +16,15 @@ trace.set_tracer_provider(provider)
 AnthropicInstrumentor().instrument()
 
 # --- snippet ends here ---
-# scenarios: chat stream tool thinking error
+# scenarios: chat stream tool thinking error events
 
 import contextlib  # noqa: E402
 import sys  # noqa: E402
 
 from anthropic import Anthropic, NotFoundError  # noqa: E402
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter  # noqa: E402
+from opentelemetry.sdk._logs import LoggerProvider  # noqa: E402
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor  # noqa: E402
 
 client = Anthropic()
 QUESTION = "What is the capital of France?"
@@ -88,6 +91,18 @@ def error() -> None:
             max_tokens=64,
             messages=[{"role": "user", "content": QUESTION}],
         )
+
+
+def events() -> None:
+    """Messages are sent as log records, not as attributes, where use_attributes is False."""
+    logs = LoggerProvider()
+    logs.add_log_record_processor(BatchLogRecordProcessor(OTLPLogExporter()))
+    instrumentor = AnthropicInstrumentor()
+    instrumentor.uninstrument()
+    instrumentor.__init__(use_attributes=False)
+    instrumentor.instrument(logger_provider=logs)
+    chat()
+    logs.shutdown()
 
 
 if __name__ == "__main__":
