@@ -13,7 +13,7 @@ logfire.configure(
 openai_spans = logfire.instrument_openai()
 
 # --- snippet ends here ---
-# scenarios: chat stream tool responses embeddings error feedback chat_v1 tool_v1 stream_v1 resp_v1 emb_v1
+# scenarios: chat stream tool responses embeddings error feedback chat1 tool1 stream1 resp1 emb1
 
 import contextlib  # noqa: E402
 import sys  # noqa: E402
@@ -91,7 +91,7 @@ def error() -> None:
         )
 
 
-def chat_v1() -> None:
+def chat1() -> None:
     """The older form of the integration: the request and the response as JSON."""
     with openai_spans:
         pass
@@ -99,7 +99,7 @@ def chat_v1() -> None:
     ask(openai.OpenAI())
 
 
-def tool_v1() -> None:
+def tool1() -> None:
     with openai_spans:
         pass
     logfire.instrument_openai(version=1)
@@ -107,7 +107,7 @@ def tool_v1() -> None:
     openai.OpenAI().chat.completions.create(model="gpt-4o-mini", messages=messages, tools=[WEATHER])
 
 
-def stream_v1() -> None:
+def stream1() -> None:
     with openai_spans:
         pass
     logfire.instrument_openai(version=1)
@@ -115,14 +115,14 @@ def stream_v1() -> None:
         pass
 
 
-def resp_v1() -> None:
+def resp1() -> None:
     with openai_spans:
         pass
     logfire.instrument_openai(version=1)
     responses()
 
 
-def emb_v1() -> None:
+def emb1() -> None:
     with openai_spans:
         pass
     logfire.instrument_openai(version=1)
