@@ -41,7 +41,7 @@ def get_weather(city: str) -> str:
 
 
 class Library(BaseRetriever):
-    def _get_relevant_documents(self, query: str, **_: object) -> list[Document]:
+    def _get_relevant_documents(self, query: str, **_: object) -> list[Document]:  # noqa: ARG002
         return [
             Document(id="doc-1", page_content="Paris is the capital of France."),
             Document(id="doc-2", page_content="Lyon lies on the Rhône.", metadata={"page": 7}),
