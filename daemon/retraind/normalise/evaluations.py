@@ -84,6 +84,7 @@ def _table(
         result[name] = of_judged(name)
     result["response_id"] = pc.coalesce(result["response_id"], of_judged("response_id"))
     result["source"] = pa.array([source]).take(pa.array(np.zeros(len(owners), np.int8)))
+    result["session_id"] = result["correction"] = pa.nulls(len(owners), pa.string())  # feedback's
     names = schema.EVALUATIONS.names
     return pa.Table.from_arrays([result[name] for name in names], schema=schema.EVALUATIONS), span
 

@@ -220,8 +220,8 @@ def test_an_evaluation_event_becomes_a_row_of_the_judged_span() -> None:
     (found,) = result.evaluations.drop_columns(["time"]).to_pylist()
     assert found == {
         "trace_id": TRACE_ID.hex(), "span_id": SPAN_ID.hex(), "response_id": None,
-        "name": "groundedness", "score": 0.25, "label": "fail", "passed": False,
-        "explanation": "why", "evaluator": None, "evaluator_version": None, "error_type": None,
+        "session_id": None, "name": "groundedness", "score": 0.25, "label": "fail", "passed": False,
+        "explanation": "why", "correction": None, "evaluator": None, "evaluator_version": None, "error_type": None,
         "kind": "automated", "source": "event:gen_ai.evaluation.result", "dataset": None,
         "item_id": None, "run_id": "r", "variant": "shadow",
     }  # fmt: skip

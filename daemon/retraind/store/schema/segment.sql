@@ -186,11 +186,13 @@ CREATE TABLE evaluations (
   trace_id          VARCHAR,
   span_id           VARCHAR,
   response_id       VARCHAR,
+  session_id        VARCHAR,
   name              VARCHAR NOT NULL,
   score             DOUBLE,
   label             VARCHAR,
   passed            BOOLEAN,
   explanation       VARCHAR,
+  correction        VARCHAR,
   evaluator         VARCHAR,
   evaluator_version VARCHAR,
   error_type        VARCHAR,
@@ -208,12 +210,14 @@ COMMENT ON COLUMN evaluations.time IS 'Time of the evaluation (UTC).';
 COMMENT ON COLUMN evaluations.trace_id IS 'Trace of the judged span.';
 COMMENT ON COLUMN evaluations.span_id IS 'The judged span.';
 COMMENT ON COLUMN evaluations.response_id IS 'Id of the judged completion, where the evaluator gives it.';
+COMMENT ON COLUMN evaluations.session_id IS 'Judged session, where the evaluator names no call.';
 COMMENT ON COLUMN evaluations.name IS 'Name of the evaluation, e.g. groundedness.';
 COMMENT ON COLUMN evaluations.score IS 'Score as reported.';
 COMMENT ON COLUMN evaluations.label IS 'Label as reported.';
 COMMENT ON COLUMN evaluations.passed IS 'True or false from the label or an explicit flag; NULL when neither says, then the configured threshold decides.';
 COMMENT ON COLUMN evaluations.explanation IS 'Explanation of the evaluator.';
-COMMENT ON COLUMN evaluations.evaluator IS 'Who judged.';
+COMMENT ON COLUMN evaluations.correction IS 'What the answer should have been.';
+COMMENT ON COLUMN evaluations.evaluator IS 'Who judged: a judge, or the user who gave feedback.';
 COMMENT ON COLUMN evaluations.evaluator_version IS 'Version of the judge; part of the series key.';
 COMMENT ON COLUMN evaluations.error_type IS 'Set when the evaluator itself failed; such a row is neither passed nor failed.';
 COMMENT ON COLUMN evaluations.kind IS 'automated, human or label.';
@@ -281,12 +285,12 @@ CREATE TABLE ledger (
   message      VARCHAR,
   committed_at TIMESTAMP_NS NOT NULL
 );
-COMMENT ON TABLE ledger IS 'One row per committed request, in the same transaction as its rows. A retry with the same bytes is answered from here and stored once.';
-COMMENT ON COLUMN ledger.digest IS 'First 128 bits of SHA-256 of signal, a zero byte and decompressed request body.';
-COMMENT ON COLUMN ledger.signal IS 'traces or logs.';
+COMMENT ON TABLE ledger IS 'One row per committed request (per item, where items of the API have ids), in the same transaction as its rows. A retry with the same bytes is answered from here and stored once.';
+COMMENT ON COLUMN ledger.digest IS 'First 128 bits of SHA-256 of signal, a zero byte and decompressed request body; of feedback and evaluations sent to the API: of their idempotency key or id.';
+COMMENT ON COLUMN ledger.signal IS 'traces, logs, feedback or evaluations.';
 COMMENT ON COLUMN ledger.accepted IS 'Items stored.';
 COMMENT ON COLUMN ledger.rejected IS 'Items rejected, as answered in partial_success.';
-COMMENT ON COLUMN ledger.message IS 'error_message of the answer, NULL when it was empty.';
+COMMENT ON COLUMN ledger.message IS 'error_message of the answer, NULL when it was empty; of feedback and evaluations: a hash of what was sent.';
 COMMENT ON COLUMN ledger.committed_at IS 'Wall time (UTC) of the commit.';
 
 CREATE TABLE segment_info (key VARCHAR NOT NULL, value VARCHAR NOT NULL);
