@@ -108,7 +108,7 @@ class PaneBuilder:
 
     def _touch_others(self, memory: Memory, touched: dict[Source, set[int]], through: int) -> None:
         """A row also changes the closed panes of the other services that share its trace."""
-        if len(memory.sources) == 1:
+        if len(memory.sources) < 2:
             return
         closed = max(state.closed_ns for state in memory.sources.values())
         past = [hour for hours in touched.values() for hour in hours if hour < closed]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from builders import HOUR_NS, a_request, a_span
-from evaluate_harness import MONITOR, START_NS, World, a_config, an_hour
+from evaluate_harness import MONITOR, NOW_NS, START_NS, World, a_config, an_hour
 from retraind.errors import StoreFatal, StoreUnavailable
 from retraind.evaluate import windows
 from retraind.evaluate.findings import Outcome
@@ -292,6 +292,16 @@ def test_a_clock_that_stood_at_1970_does_not_open_decades(make_world: Make) -> N
     world.tick()
     (row,) = world.rows("select min(epoch_ns(pane_start)) as first from panes")
     assert row["first"] == START_NS
+
+
+def test_a_first_span_from_the_future_is_waited_out(make_world: Make) -> None:
+    world = make_world()
+    world.send(a_request([a_span(1, start_ns=NOW_NS + HOUR_NS)]))
+    world.tick()
+    assert world.rows("select * from watermarks") == []
+    world.send(an_hour(0), an_hour(1))
+    world.tick()
+    assert world.rows("select service_name from watermarks") == [{"service_name": "rag-api"}]
 
 
 def test_a_job_whose_caller_has_gone_does_not_end_evaluation(make_world: Make) -> None:
