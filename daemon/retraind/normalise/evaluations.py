@@ -1,7 +1,11 @@
-"""Evaluation results carried by spans: as events, or as attributes of the judged span."""
+"""Evaluation results carried by spans: as events, as attributes, or as spans of their own.
+
+The keys are data: evaluations.toml.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,40 +13,45 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from retraind.decode.columnar import Indices
-from retraind.normalise import schema
-from retraind.normalise.attributes import Attributes
-from retraind.normalise.conventions import EVALUATIONS, FAILED, PASSED
-from retraind.normalise.events import Events
+from retraind.normalise import judged_items, schema
+from retraind.normalise.attributes import BOOL, DOUBLE, INT, STRING, Attributes, Rows
+from retraind.normalise.carriers import EVALUATIONS, EVENT_NAMES, MARKS, NAME_KEYS
+from retraind.normalise.events import Events, Links
 from retraind.normalise.resolve import resolve
+from retraind.normalise.verdicts import kind_column, label_column, passed_column
 
-EVENT_NAME = "gen_ai.evaluation.result"
-NAME_KEY = "gen_ai.evaluation.name"
+_NO_MARK = -1
 
 
 def collect(
-    spans: pa.Table, items: pa.StructArray, attributes: Attributes, events: Events
+    spans: pa.Table, items: pa.StructArray, attributes: Attributes, events: Events, links: Links
 ) -> tuple[pa.Table, Indices]:
     """Rows of `evaluations`, and for each the row of its span in `spans`."""
     found: list[tuple[pa.Table, Indices]] = []
-    if events.attributes.rows(NAME_KEY) is not None:
-        is_result = pc.equal(events.names, EVENT_NAME).to_numpy(zero_copy_only=False)
-        owners = np.flatnonzero(is_result).astype(np.int32)
-        found.append(
-            _table(
-                spans, events.attributes, owners, events.span,
-                events.items.field("time_unix_nano"), f"event:{EVENT_NAME}",
-            )
-        )  # fmt: skip
-    if attributes.rows(NAME_KEY) is not None:
+    ends = items.field("end_time_unix_nano")
+    if may_have_results(events.attributes):
+        named = pc.is_in(events.names, pa.array(sorted(EVENT_NAMES)))
+        owners = np.flatnonzero(named.to_numpy(zero_copy_only=False)).astype(np.int32)
+        scopes = spans.column("scope_name").combine_chunks().take(pa.array(events.span))
+        results = keyed(events.attributes, owners, scopes, "event")
+        span = events.span[results.owners]
+        times = events.items.field("time_unix_nano").take(pa.array(results.owners))
+        found.append((_rows(results, spans, span, times), span))
+    if may_have_results(attributes):
         own = np.arange(attributes.owners, dtype=np.int32)
-        rows, span = _table(
-            spans, attributes, own, own,
-            items.field("end_time_unix_nano"), "attribute:gen_ai.evaluation",
-        )  # fmt: skip
+        results = keyed(attributes, own, spans.column("scope_name").combine_chunks(), "attribute")
+        _take_named_values(results, attributes)
+        _only_own_errors(results)
+        span = results.owners
+        rows = _rows(results, spans, span, ends.take(pa.array(span)))
         if found and len(rows):
             fresh = ~np.isin(_identity(rows, span), _identity(*found[0]))
             rows, span = rows.filter(pa.array(fresh)), span[fresh]
         found.append((rows, span))
+    listed = judged_items.collect(spans, ends, attributes, links)
+    if listed is not None:
+        found.append(listed)
+    found = [(rows, span) for rows, span in found if len(rows)]
     if not found:
         return schema.EVALUATIONS.empty_table(), np.empty(0, dtype=np.int32)
     return pa.concat_tables([rows for rows, _ in found]), np.concatenate(
@@ -50,57 +59,138 @@ def collect(
     )
 
 
-def _table(
-    spans: pa.Table,
-    attributes: Attributes,
-    owners: Indices,
-    span_of_owner: Indices,
-    nanoseconds: pa.Array,
-    source: str,
-) -> tuple[pa.Table, Indices]:
-    """Results among `owners` that have a name."""
+def may_have_results(attributes: Attributes) -> bool:
+    """Whether any key names an evaluation."""
+    return not NAME_KEYS.isdisjoint(attributes.codes)
+
+
+@dataclass(slots=True)
+class Keyed:
+    """Results that are a set of attributes each: their columns, owners, and places in MARKS."""
+
+    columns: dict[str, Any]
+    owners: Rows
+    marks: Rows
+
+    def where(self, name: str, value: Any) -> Any:
+        """Results whose mark has this value."""
+        places = [i for i, mark in enumerate(MARKS) if getattr(mark, name) == value]
+        return np.isin(self.marks, places)
+
+
+def keyed(attributes: Attributes, owners: Rows, scopes: pa.StringArray, carrier: str) -> Keyed:
+    """The results among these owners of attributes: those that have a name."""
     columns = resolve(attributes, EVALUATIONS).columns
     named = columns["name"].is_valid().to_numpy(zero_copy_only=False)
     owners = owners[named[owners]]
-    index = None if len(owners) == attributes.owners else pa.array(owners)
-    span = span_of_owner[owners]
-    one_a_span = len(span) == len(spans) and bool((span == np.arange(len(span))).all())
-    of_span = None if one_a_span else pa.array(span)
-
-    def pick(values: pa.Array) -> pa.Array:
-        return values if index is None else values.take(index)
-
-    def of_judged(name: str) -> pa.Array:
-        values = spans.column(name).combine_chunks()
-        return values if of_span is None else values.take(of_span)
-
-    result: dict[str, Any] = {name: pick(values) for name, values in columns.items()}
-    result["passed"] = pc.coalesce(result["passed"], _passed(result["label"]))
-    result["kind"] = pc.fill_null(result["kind"], "automated")
-    time = pick(nanoseconds).to_numpy()
-    stamps = time.view(np.int64)
-    result["time"] = pa.array(stamps, mask=stamps <= 0).view(pa.timestamp("ns"))
-    for name in ("trace_id", "span_id", "run_id", "variant"):
-        result[name] = of_judged(name)
-    result["response_id"] = pc.coalesce(result["response_id"], of_judged("response_id"))
-    result["source"] = pa.array([source]).take(pa.array(np.zeros(len(owners), np.int8)))
-    result["session_id"] = result["correction"] = pa.nulls(len(owners), pa.string())  # feedback's
-    names = schema.EVALUATIONS.names
-    return pa.Table.from_arrays([result[name] for name in names], schema=schema.EVALUATIONS), span
-
-
-def _passed(labels: pa.StringArray) -> pa.Array:
-    """True or false where the label says so."""
-    encoded = labels.dictionary_encode()
-    verdicts = [
-        True
-        if label.strip().lower() in PASSED
-        else False
-        if label.strip().lower() in FAILED
-        else None
-        for label in encoded.dictionary.to_pylist()
+    index = pa.array(owners)
+    marks = _marks(attributes, scopes)[owners]
+    found = Keyed({name: values.take(index) for name, values in columns.items()}, owners, marks)
+    found.columns["label"] = label_column(found.columns["label"])
+    found.columns["kind"] = kind_column(found.columns["kind"], found.columns["name"])
+    of_parent = "span" if carrier == "attribute" else carrier
+    sources = [
+        f"{of_parent if mark.judged == 'parent' else carrier}:{mark.convention}" for mark in MARKS
     ]
-    return pa.array(verdicts, pa.bool_()).take(encoded.indices)
+    sources.append(f"{carrier}:otel_genai")
+    found.columns["source"] = pa.array(sources).take(pa.array(marks % len(sources)))
+    return found
+
+
+def _marks(attributes: Attributes, scopes: pa.StringArray) -> Rows:
+    """The first mark of each owner, -1 for none."""
+    found = np.full(attributes.owners, _NO_MARK, dtype=np.int32)
+    encoded = scopes.dictionary_encode()
+    scope = encoded.indices.fill_null(-1).to_numpy()
+    names = encoded.dictionary.to_pylist()
+    for place, mark in reversed(list(enumerate(MARKS))):
+        hit = np.isin(scope, [i for i, name in enumerate(names) if name.startswith(mark.scopes)])
+        for key in mark.keys:
+            rows = attributes.rows(key)
+            if rows is not None:
+                hit |= rows >= 0
+        found[hit] = place
+    return found
+
+
+def _take_named_values(results: Keyed, attributes: Attributes) -> None:
+    """Logfire's feedback is the attribute that its name names: a flag, a number or a label."""
+    at = np.flatnonzero(results.where("convention", "logfire"))
+    if len(at) == 0:
+        return
+    columns = {name: results.columns[name].to_pylist() for name in ("score", "label", "passed")}
+    names = results.columns["name"].to_pylist()
+    kinds = results.columns["kind"].to_pylist()
+    for i in at.tolist():
+        kinds[i] = "human"
+        rows = attributes.rows(names[i])
+        place = -1 if rows is None else int(rows[results.owners[i]])
+        if place < 0:
+            continue
+        kind = int(attributes.kind[place])
+        value: Any = attributes.values(kind)[place].as_py() if kind in _PLAIN else None
+        if kind == BOOL:
+            columns["score"][i], columns["passed"][i] = float(value), value
+        elif kind in (INT, DOUBLE):
+            columns["score"][i] = float(value)
+        elif kind == STRING:
+            columns["label"][i] = attributes.strings[place].as_py()
+    results.columns["kind"] = pa.array(kinds, pa.string())
+    for name, values in columns.items():
+        results.columns[name] = pa.array(values, results.columns[name].type)
+
+
+_PLAIN = (BOOL, INT, DOUBLE)
+
+
+def _only_own_errors(results: Keyed) -> None:
+    """A judged span that failed is no evaluator that failed, which gives no result."""
+    columns = results.columns
+    given = pc.or_(pc.is_valid(columns["score"]), pc.is_valid(columns["label"]))
+    given = pc.or_(given, pc.is_valid(columns["passed"]))
+    columns["error_type"] = pc.if_else(given, pa.scalar(None, pa.string()), columns["error_type"])
+
+
+def _rows(results: Keyed, spans: pa.Table, span: Indices, times: pa.Array) -> pa.Table:
+    """Rows of results of these spans."""
+    index = pa.array(span)
+
+    def of_span(name: str) -> pa.Array:
+        return spans.column(name).combine_chunks().take(index)
+
+    columns = results.columns
+    upward = pa.array(results.where("judged", "parent"))
+    own = pc.coalesce(columns["judged_span"], of_span("span_id"))
+    columns["span_id"] = pc.if_else(upward, pc.coalesce(of_span("parent_span_id"), own), own)
+    columns["trace_id"] = of_span("trace_id")
+    columns["run_id"], columns["variant"] = of_span("run_id"), of_span("variant")
+    columns["response_id"] = pc.coalesce(
+        columns["response_id"],
+        pc.if_else(upward, pa.scalar(None, pa.string()), of_span("response_id")),
+    )
+    return finished(results, times)
+
+
+def finished(results: Keyed, times: pa.Array) -> pa.Table:
+    """The table of results whose ids, run and variant are known. `times`: ns, 0 for none."""
+    columns, count = results.columns, len(results.owners)
+    columns["time"] = stamps(times)
+    columns["passed"] = passed_column(
+        columns["passed"], columns["verdict"], columns["name"], columns["label"],
+        columns["error_type"],
+    )  # fmt: skip
+    offline = pa.array(results.where("offline", True))
+    run = pc.coalesce(columns["run_id"], columns["trace_id"])
+    columns["run_id"] = pc.if_else(offline, run, columns["run_id"])
+    columns["session_id"] = columns["correction"] = pa.nulls(count, pa.string())  # feedback's
+    names = schema.EVALUATIONS.names
+    return pa.Table.from_arrays([columns[name] for name in names], schema=schema.EVALUATIONS)
+
+
+def stamps(nanoseconds: pa.Array) -> pa.Array:
+    """Times, NULL where not set or out of range."""
+    values = nanoseconds.to_numpy(zero_copy_only=False).view(np.int64)
+    return pa.array(values, mask=values <= 0).view(pa.timestamp("ns"))
 
 
 def _identity(rows: pa.Table, span: Indices) -> Any:

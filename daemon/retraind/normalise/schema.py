@@ -69,6 +69,7 @@ EVALUATIONS = pa.schema(
         ("error_type", pa.string()),
         ("kind", pa.string()),
         ("source", pa.string()),
+        ("idempotency_key", pa.string()),
         ("dataset", pa.string()),
         ("item_id", pa.string()),
         ("run_id", pa.string()),
@@ -90,6 +91,26 @@ LOGS = pa.schema(
         ("resource", pa.string()),
         ("scope_name", pa.string()),
         ("scope_version", pa.string()),
+    ]
+)
+
+SPAN_DETAILS = pa.schema(
+    [
+        ("time", _TIME),
+        ("trace_id", pa.string()),
+        ("span_id", pa.string()),
+        ("event_name", pa.string()),
+        ("session_id", pa.string()),
+        ("user_id", pa.string()),
+        ("finish_reasons", _TEXTS),
+        ("input_messages", pa.string()),
+        ("output_messages", pa.string()),
+        ("system_instructions", pa.string()),
+        ("input_text", pa.string()),
+        ("output_text", pa.string()),
+        ("tool_definitions", pa.string()),
+        ("called_tools", _TEXTS),
+        ("norm_source", pa.string()),
     ]
 )
 

@@ -79,7 +79,7 @@ def normalise_traces(decoded: DecodedTraces, *, attribute_limit: int) -> Normali
     spans = pa.Table.from_arrays(
         [columns[name] for name in schema.SPANS.names], schema=schema.SPANS
     )
-    results, result_span = evaluations.collect(spans, decoded.items, attributes, happened)
+    results, result_span = evaluations.collect(spans, decoded.items, attributes, happened, linked)
     return NormalisedTraces(
         spans,
         decoded.request,

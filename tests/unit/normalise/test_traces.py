@@ -222,7 +222,7 @@ def test_an_evaluation_event_becomes_a_row_of_the_judged_span() -> None:
         "trace_id": TRACE_ID.hex(), "span_id": SPAN_ID.hex(), "response_id": None,
         "session_id": None, "name": "groundedness", "score": 0.25, "label": "fail", "passed": False,
         "explanation": "why", "correction": None, "evaluator": None, "evaluator_version": None, "error_type": None,
-        "kind": "automated", "source": "event:gen_ai.evaluation.result", "dataset": None,
+        "kind": "automated", "source": "event:otel_genai", "idempotency_key": None, "dataset": None,
         "item_id": None, "run_id": "r", "variant": "shadow",
     }  # fmt: skip
 
@@ -253,4 +253,4 @@ def test_the_same_result_as_event_and_attribute_counts_once() -> None:
     )
     result = normalise(twice, other)
     assert result.evaluations.column("score").to_pylist() == [1.0, 1.0, 0.5]
-    assert result.evaluations.column("source").to_pylist()[2] == "attribute:gen_ai.evaluation"
+    assert result.evaluations.column("source").to_pylist()[2] == "attribute:otel_genai"

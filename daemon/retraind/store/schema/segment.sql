@@ -198,12 +198,13 @@ CREATE TABLE evaluations (
   error_type        VARCHAR,
   kind              VARCHAR NOT NULL,
   source            VARCHAR NOT NULL,
+  idempotency_key   VARCHAR,
   dataset           VARCHAR,
   item_id           VARCHAR,
   run_id            VARCHAR,
   variant           VARCHAR
 );
-COMMENT ON TABLE evaluations IS 'One row per evaluation result, joined to the judged span by (trace_id, span_id).';
+COMMENT ON TABLE evaluations IS 'One row per evaluation result, as received, joined to the judged span by (trace_id, span_id), else by response_id. The evaluations view of the daemon shows a result that came twice once.';
 COMMENT ON COLUMN evaluations.seq IS 'Order of commitment, shared with spans.';
 COMMENT ON COLUMN evaluations.received_at IS 'Wall time (UTC) at which the daemon took the request.';
 COMMENT ON COLUMN evaluations.time IS 'Time of the evaluation (UTC).';
@@ -221,7 +222,8 @@ COMMENT ON COLUMN evaluations.evaluator IS 'Who judged: a judge, or the user who
 COMMENT ON COLUMN evaluations.evaluator_version IS 'Version of the judge; part of the series key.';
 COMMENT ON COLUMN evaluations.error_type IS 'Set when the evaluator itself failed; such a row is neither passed nor failed.';
 COMMENT ON COLUMN evaluations.kind IS 'automated, human or label.';
-COMMENT ON COLUMN evaluations.source IS 'Carrier and convention, e.g. event:gen_ai.evaluation.result.';
+COMMENT ON COLUMN evaluations.source IS 'Carrier (log, event, attribute, span) and convention, e.g. log:otel_genai.';
+COMMENT ON COLUMN evaluations.idempotency_key IS 'Sent with every copy of one result.';
 COMMENT ON COLUMN evaluations.dataset IS 'Golden dataset of an offline run.';
 COMMENT ON COLUMN evaluations.item_id IS 'Item of the golden dataset.';
 COMMENT ON COLUMN evaluations.run_id IS 'Offline run; such rows never enter production rates.';
@@ -258,6 +260,44 @@ COMMENT ON COLUMN logs.environment IS 'Resource deployment.environment.name.';
 COMMENT ON COLUMN logs.resource IS 'All resource attributes as a JSON object.';
 COMMENT ON COLUMN logs.scope_name IS 'Instrumentation scope name.';
 COMMENT ON COLUMN logs.scope_version IS 'Instrumentation scope version.';
+
+CREATE TABLE span_details (
+  seq                 BIGINT NOT NULL,
+  received_at         TIMESTAMP_NS NOT NULL,
+  time                TIMESTAMP_NS,
+  trace_id            VARCHAR NOT NULL,
+  span_id             VARCHAR NOT NULL,
+  event_name          VARCHAR NOT NULL,
+  session_id          VARCHAR,
+  user_id             VARCHAR,
+  finish_reasons      VARCHAR[],
+  input_messages      VARCHAR,
+  output_messages     VARCHAR,
+  system_instructions VARCHAR,
+  input_text          VARCHAR,
+  output_text         VARCHAR,
+  tool_definitions    VARCHAR,
+  called_tools        VARCHAR[],
+  norm_source         VARCHAR
+);
+COMMENT ON TABLE span_details IS 'What log records say of their span: one row per gen_ai.client.inference.operation.details record or message event. The spans view of the daemon shows it where the span itself has nothing.';
+COMMENT ON COLUMN span_details.seq IS 'Order of commitment, shared with spans.';
+COMMENT ON COLUMN span_details.received_at IS 'Wall time (UTC) at which the daemon took the request.';
+COMMENT ON COLUMN span_details.time IS 'Time of the record.';
+COMMENT ON COLUMN span_details.trace_id IS 'Trace of the span.';
+COMMENT ON COLUMN span_details.span_id IS 'The span.';
+COMMENT ON COLUMN span_details.event_name IS 'Name of the log record.';
+COMMENT ON COLUMN span_details.session_id IS 'As in spans.';
+COMMENT ON COLUMN span_details.user_id IS 'As in spans.';
+COMMENT ON COLUMN span_details.finish_reasons IS 'As in spans; of a message event, its own.';
+COMMENT ON COLUMN span_details.input_messages IS 'As in spans; of a message event, its own message.';
+COMMENT ON COLUMN span_details.output_messages IS 'As in spans; of a message event, its own message.';
+COMMENT ON COLUMN span_details.system_instructions IS 'As in spans.';
+COMMENT ON COLUMN span_details.input_text IS 'As in spans; of a message event, its text when it is the user''s.';
+COMMENT ON COLUMN span_details.output_text IS 'As in spans.';
+COMMENT ON COLUMN span_details.tool_definitions IS 'As in spans.';
+COMMENT ON COLUMN span_details.called_tools IS 'As in spans.';
+COMMENT ON COLUMN span_details.norm_source IS 'JSON object: for each filled column, the key it came from.';
 
 CREATE TABLE quarantine (
   seq         BIGINT NOT NULL,
