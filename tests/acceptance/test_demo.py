@@ -32,24 +32,21 @@ def test_drift_of_one_series_is_named_and_nothing_else_alarms(tmp_path):
     (trigger,) = rows(folder, "select model, reason, event from triggers")
     assert (trigger["model"], trigger["reason"]) == ("gpt-4o", "eval_fail_rate")
     assert trigger["event"] is not None
-    (spans,) = rows(folder, "select count(*) as n, min(start_time) as first from spans")
+    (spans,) = rows(
+        folder, "select count(*) as n, date_trunc('day', min(start_time)) as first from spans"
+    )
     assert spans["n"] <= 250_000
+    calm = f"<= timestamp '{spans['first'][:19].replace('T', ' ')}' + interval 7 days"
+    # The seed decides the traffic, whenever this runs: not one window may reach the retrain band.
     (quiet,) = rows(
         folder,
         "select count(distinct (series_id, window_start)) as windows, "
-        "count(*) filter (where verdict = 'alarm') as alarms from windows "
-        "where verdict not in ('immature', 'no_data', 'context') and window_end <= "
-        f"timestamp '{spans['first'][:19].replace('T', ' ')}' + interval 7 days",
+        "count(*) filter (where verdict in ('alarm', 'retrain')) as alarms from windows "
+        f"where verdict not in ('immature', 'no_data', 'context') and window_end {calm}",
     )
     assert quiet["windows"] >= 100
-    # A single window in a drift band is no alarm: that takes two of three, and opens an episode.
     assert quiet["alarms"] == 0
-    (episodes,) = rows(
-        folder,
-        "select count(*) as early from episodes where opened_at <= "
-        f"timestamp '{spans['first'][:19].replace('T', ' ')}' + interval 7 days",
-    )
-    assert episodes["early"] == 0
+    assert rows(folder, f"select id from episodes where opened_at {calm}") == []
     assert len(rows(folder, 'select id from "references" where active')) == 6
 
 

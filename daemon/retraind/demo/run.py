@@ -32,7 +32,8 @@ def main(seed: int, drift: str, data: Path | None) -> int:
     """
     console = Console(highlight=False)
     try:
-        scenario = Scenario(seed, Drift.parse(drift), time.time_ns())
+        last_midnight_ns = time.time_ns() // DAY_NS * DAY_NS
+        scenario = Scenario(seed, Drift.parse(drift), last_midnight_ns)
         if find_spec("opentelemetry.sdk") is None:
             raise ValueError("the OpenTelemetry SDK is missing: pip install 'retraind[demo]'")
         if data is not None:
@@ -73,7 +74,7 @@ def _demo(console: Console, scenario: Scenario, folder: Path, *, kept: bool) -> 
             _settle(console, daemon)
             found = _lost(daemon, sent)
             report.observations(console, daemon, scenario)
-        found += verdict.problems(scenario.drift, receiver.accepted, receiver.refused)
+        found += verdict.problems(scenario, receiver.accepted, receiver.refused)
         report.deliveries(console, receiver.accepted)
     report.next_steps(console, daemon, config_file, kept=kept)
     report.conclude(console, scenario.drift, found, seconds=time.monotonic() - started)

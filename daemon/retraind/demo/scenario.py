@@ -1,5 +1,8 @@
 """The demo's traffic, as a pure function of a seed: two weeks of a support bot's conversations.
 
+The weeks end at a midnight (UTC). Hours of the day, and so the hours by which windows close, then
+lie the same whenever the demo is run: the seed alone decides what it shows.
+
 Two models serve three cohorts, six series in all. Days 1 to 4 carry enough sessions for a first
 reference, days 5 to 7 are busy (a campaign, so that many windows close), the second week is calm.
 In the second week, and only for the chosen model and cohort, questions move to new products,
@@ -112,15 +115,27 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Two weeks that end at `end_ns` (nanoseconds since the Unix epoch)."""
+    """Two weeks that end at `end_ns`, a midnight (UTC; nanoseconds since the Unix epoch).
+
+    Raises ValueError when it is none.
+    """
 
     seed: int
     drift: Drift | None
     end_ns: int
 
+    def __post_init__(self) -> None:
+        if self.end_ns % DAY_NS:
+            raise ValueError(f"the two weeks must end at midnight, not at {self.end_ns} ns")
+
     @property
     def start_ns(self) -> int:
         return self.end_ns - DAYS * DAY_NS
+
+    @property
+    def drift_ns(self) -> int:
+        """When the second week begins."""
+        return self.start_ns + DRIFT_DAY * DAY_NS
 
     @property
     def sessions(self) -> int:
@@ -136,9 +151,9 @@ class Scenario:
         drifts = self.drift == Drift(model, cohort)
         for day, sessions in enumerate(_DAILY_SESSIONS):
             midnight = self.start_ns + day * DAY_NS
-            for start_ns in _arrivals(rng, midnight, sessions, PEAK_HOUR_UTC[cohort]):
+            for since_ns in _arrivals(rng, sessions, PEAK_HOUR_UTC[cohort]):
                 drifted = drifts and day >= DRIFT_DAY
-                yield _conversation(rng, model, cohort, start_ns, drifted=drifted)
+                yield _conversation(rng, model, cohort, midnight + since_ns, drifted=drifted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +169,13 @@ class Progress:
     done: bool = False
 
 
-def _arrivals(rng: random.Random, begin_ns: int, count: int, peak_hour: int) -> list[int]:
-    """Sorted start times of one day, by rejection from a density of 1 + a cos(hour)."""
+def _arrivals(rng: random.Random, count: int, peak_hour: int) -> list[int]:
+    """Sorted nanoseconds since midnight, by rejection from a density of 1 + a cos(hour)."""
     times: list[int] = []
     while len(times) < count:
         # The last two minutes stay free: no conversation that starts in a day ends after it.
-        time_ns = begin_ns + int(rng.random() * (DAY_NS - 120 * SECOND_NS))
-        hour = time_ns / (3600 * SECOND_NS) % 24
+        time_ns = int(rng.random() * (DAY_NS - 120 * SECOND_NS))
+        hour = time_ns / (3600 * SECOND_NS)
         density = 1 + _DAY_NIGHT * math.cos((hour - peak_hour) * math.pi / 12)
         if rng.random() * (1 + _DAY_NIGHT) < density:
             times.append(time_ns)

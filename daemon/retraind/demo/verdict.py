@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from retraind.demo.receiver import Delivery
-from retraind.demo.scenario import ENVIRONMENT, SERVICE, Drift
+from retraind.demo.scenario import ENVIRONMENT, SECOND_NS, SERVICE, Drift, Scenario
 
 EVENT_TYPE: Final = "dev.retraind.retrain.requested.v1"
 
 
-def problems(
-    drift: Drift | None, accepted: Sequence[Delivery], refused: Sequence[str]
-) -> list[str]:
+def problems(scenario: Scenario, accepted: Sequence[Delivery], refused: Sequence[str]) -> list[str]:
     """What was wrong, one sentence each; empty when the daemon said exactly what it should.
 
     The same event delivered twice counts once: delivery is at least once by contract.
     """
+    drift = scenario.drift
     found = [f"a delivery was refused: {reason}" for reason in refused]
     events = {delivery.id: delivery.event for delivery in accepted}
     found += [
@@ -32,7 +32,20 @@ def problems(
         targets = ", ".join(_target(event) for event in events.values()) or "none"
         found.append(f"expected one trigger for {drift}, got {len(events)}: {targets}")
         return found
-    return found + _wrong_content(drift, next(iter(events.values())))
+    (event,) = events.values()
+    return found + _wrong_content(drift, event) + _too_early(scenario.drift_ns, event)
+
+
+def _too_early(drift_ns: int, event: dict[str, Any]) -> list[str]:
+    """A trigger for the right series is a false alarm all the same when nothing had changed yet."""
+    text = event.get("data", {}).get("decidedFor")
+    if not text:
+        return ["the trigger does not say when it was decided for"]
+    decided = datetime.fromisoformat(text)
+    changed = datetime.fromtimestamp(drift_ns // SECOND_NS, UTC)
+    if decided > changed:
+        return []
+    return [f"it was decided for {decided:%m-%d %H:%M}, before {changed:%m-%d %H:%M}"]
 
 
 def _wrong_content(drift: Drift, event: dict[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ from demo_sink import Sink
 from retraind.demo.application import emit, tracer_provider
 from retraind.demo.scenario import Drift, Scenario
 
-END_NS = 1_790_000_000_000_000_000
+END_NS = 1_789_948_800_000_000_000  # 2026-09-21 00:00 UTC
 COUNT = 6_000
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
+from dataclasses import replace
 from itertools import islice
 
 import pytest
@@ -21,7 +22,7 @@ from retraind.demo.scenario import (
     Scenario,
 )
 
-END_NS = 1_790_000_000_000_000_000
+END_NS = 1_789_948_800_000_000_000  # 2026-09-21 00:00 UTC
 SERIES = [(model, cohort) for model in MODELS for cohort in COHORTS]
 DRIFTED = "gpt-4o-mini/emea"
 
@@ -55,6 +56,25 @@ def test_the_same_seed_gives_the_same_conversations_and_another_seed_others():
 
     assert beginning(7) == list(conversations("none")[:5000])
     assert beginning(8) != beginning(7)
+
+
+def test_the_day_on_which_it_is_run_changes_nothing_but_the_date():
+    """Else a seed would show something else each time, and be right only most of the times."""
+    first, later = (
+        islice(Scenario(7, None, END_NS + days * DAY_NS).conversations(), 20_000) for days in (0, 3)
+    )
+
+    assert [moved_by(c, 3 * DAY_NS) for c in first] == list(later)
+
+
+def moved_by(conversation: Conversation, ns: int) -> Conversation:
+    turns = tuple(replace(turn, start_ns=turn.start_ns + ns) for turn in conversation.turns)
+    return replace(conversation, start_ns=conversation.start_ns + ns, turns=turns)
+
+
+def test_two_weeks_that_end_at_another_time_than_midnight_are_refused():
+    with pytest.raises(ValueError, match="midnight"):
+        Scenario(7, None, END_NS + 1)
 
 
 @pytest.mark.parametrize("drift", ["none", DRIFTED])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from retraind.demo.receiver import Delivery
-from retraind.demo.scenario import Drift
+from retraind.demo.scenario import Drift, Scenario
 from retraind.demo.verdict import EVENT_TYPE, problems
 
 DRIFT = Drift("gpt-4o-mini", "emea")
+END_NS = 1_795_046_400_000_000_000  # 2026-11-19 00:00 UTC; the second week begins on the 12th
 
 
 def series(model="gpt-4o-mini", cohort="emea"):
@@ -18,11 +19,12 @@ def series(model="gpt-4o-mini", cohort="emea"):
 def event(**data):
     scope = {"serviceName": "support-bot", "environment": "production", "model": "gpt-4o-mini"}
     right = {"scope": scope, "series": series(), "reasons": [{"series": series()}]}
+    right["decidedFor"] = "2026-11-12T09:00:00Z"
     return {"id": "a", "type": EVENT_TYPE, "data": right | data}
 
 
 def judged(*events, drift=DRIFT, refused=()):
-    return problems(drift, [Delivery(e["id"], e) for e in events], refused)
+    return problems(Scenario(1, drift, END_NS), [Delivery(e["id"], e) for e in events], refused)
 
 
 def test_one_right_trigger_is_right():
@@ -50,6 +52,8 @@ def test_silence_is_right_when_nothing_drifted():
         ([event(children=[{"series": series(cohort="amer")}])], DRIFT, "gpt-4o-mini/amer"),
         ([event(series=series(cohort="__other__"))], DRIFT, "gpt-4o-mini/__other__"),
         ([event() | {"type": "other"}], DRIFT, "type"),
+        ([event(decidedFor="2026-11-12T00:00:00Z")], DRIFT, "before 11-12 00:00"),
+        ([event(decidedFor="")], DRIFT, "does not say when"),
     ],
 )
 def test_anything_else_is_wrong(events, drift, says):
@@ -61,4 +65,4 @@ def test_a_refused_delivery_is_wrong_even_when_a_good_one_came():
 
 
 def test_the_webhook_id_must_be_the_events_id():
-    assert problems(DRIFT, [Delivery("other", event())], ()) != []
+    assert problems(Scenario(1, DRIFT, END_NS), [Delivery("other", event())], ()) != []
