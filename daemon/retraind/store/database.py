@@ -11,7 +11,7 @@ import structlog
 
 from retraind.clock import Clock
 from retraind.config import settings
-from retraind.errors import StoreFatal
+from retraind.errors import StartError, StoreFatal
 from retraind.store.engine import Engine, store_errors
 from retraind.store.ledger import Ledger
 from retraind.store.merge import Merger
@@ -54,13 +54,19 @@ class Database:
     ) -> Database:
         """Open or create a data folder, own it, and recover what a crash left.
 
-        Raises StartError when another daemon owns it, StoreError when it cannot be used. Threads
-        run only after `start`.
+        Raises StartError when another daemon owns it or nothing can be written there, StoreError
+        when what lies in it cannot be used. Threads run only after `start`.
         """
-        for folder in (data_dir, data_dir / "store", data_dir / "tmp", data_dir / "snapshots"):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        data_dir = data_dir.resolve()
-        lock = lock_folder(data_dir)
+        try:
+            for folder in (data_dir, data_dir / "store", data_dir / "tmp", data_dir / "snapshots"):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            data_dir = data_dir.resolve()
+            lock = lock_folder(data_dir)
+        except OSError as error:
+            raise StartError(
+                f"{error.filename or data_dir} cannot be made: {error.strerror}; "
+                "choose a folder that this user may write to with --data"
+            ) from None
         try:
             with store_errors():
                 return cls._assemble(data_dir, config, telemetry, clock, lock)

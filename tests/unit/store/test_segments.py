@@ -159,6 +159,12 @@ def test_two_daemons_cannot_own_one_folder(tmp_path: Path) -> None:
     open_database(tmp_path).close()
 
 
+def test_a_folder_that_cannot_be_made_is_a_start_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StartError, match=r"file/data cannot be made: Not a directory; .*--data"):
+        open_database(tmp_path / "file" / "data")
+
+
 def test_retention_deletes_old_segments(tmp_path: Path) -> None:
     clock = ManualClock(NOW_NS + 10 * DAY_NS)
     database = rotated(tmp_path, clock)
