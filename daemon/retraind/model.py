@@ -48,6 +48,8 @@ class WriteBatch:
     evaluation_request: Any = None
     logs: pa.Table | None = None
     log_request: Any = None
+    span_details: pa.Table | None = None
+    span_detail_request: Any = None
     quarantine: pa.Table | None = None
     quarantine_request: Any = None
     size_bytes: int = 0

@@ -1,4 +1,4 @@
-"""Decoded log records to the rows of the `logs` table: `gen_ai.` events only."""
+"""Log records to rows: `gen_ai.` events as sent, results of evaluations, details of spans."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from retraind.decode.columnar import DecodedLogs, Indices
-from retraind.normalise import rejects, schema, text
+from retraind.normalise import details, evaluations, rejects, schema, text
 from retraind.normalise.attributes import NONE, STRING, Attributes
-from retraind.normalise.traces import Shared, empty_to_null
+from retraind.normalise.carriers import LOG_NAMES
+from retraind.normalise.conventions import COLUMNS
+from retraind.normalise.resolve import resolve
+from retraind.normalise.traces import Shared, child, empty_to_null
 
 _PREFIX = "gen_ai."
 _ENVIRONMENT = ("deployment.environment.name", "deployment.environment")
+_NAME = r"^gen_ai\.[a-z_.]+$"
 _NAME_KEYS = ("event.name", "event_name")
+_OF_RUN = tuple(column for column in COLUMNS if column.name in ("run_id", "variant"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,10 @@ class NormalisedLogs:
 
     logs: pa.Table
     log_request: Indices
+    evaluations: pa.Table
+    evaluation_request: Indices
+    details: pa.Table
+    detail_request: Indices
     dropped: Any  # np.ndarray[int64], one entry a request
     rejected: pa.Table
     rejected_request: Indices
@@ -50,11 +59,19 @@ def normalise_logs(decoded: DecodedLogs) -> NormalisedLogs:
     rejected, rejected_request = rejects.nothing()
     if verdict.any():
         rejected, rejected_request = rejects.table(decoded, verdict)
-    good = pa.array(verdict == rejects.FINE)
-    logs = _table(decoded, shared, names, attributes, bodies).filter(good)
+    good = verdict == rejects.FINE
+    logs = _table(decoded, shared, names, attributes, bodies).filter(pa.array(good))
+    request = decoded.request[good]
+    lists = decoded.items.field("attributes").filter(pa.array(good))
+    results, result_log = _results(logs, lists)
+    said, said_log = details.collect(logs, lists)
     return NormalisedLogs(
         logs,
-        decoded.request[verdict == rejects.FINE],
+        request,
+        results,
+        request[result_log],
+        said,
+        request[said_log],
         dropped,
         rejected,
         rejected_request,
@@ -63,8 +80,38 @@ def normalise_logs(decoded: DecodedLogs) -> NormalisedLogs:
     )
 
 
+def _results(logs: pa.Table, lists: pa.ListArray) -> tuple[pa.Table, Indices]:
+    """Rows of `evaluations`, and for each the row of its record in `logs`."""
+    named = pc.is_in(logs.column("event_name"), pa.array(sorted(LOG_NAMES)))
+    places = np.flatnonzero(named.to_numpy()).astype(np.int32)
+    if len(places) == 0:
+        return schema.EVALUATIONS.empty_table(), places
+    attributes = Attributes(lists.take(pa.array(places)))
+    of_place = logs.take(pa.array(places))
+    scopes = of_place.column("scope_name").combine_chunks()
+    found = evaluations.keyed(attributes, np.arange(len(places), dtype=np.int32), scopes, "log")
+    of_result = of_place.take(pa.array(found.owners))
+    run = resolve(attributes, _OF_RUN).columns
+    columns = found.columns
+    for name in ("trace_id", "span_id"):
+        columns[name] = of_result.column(name).combine_chunks()
+    for name, values in run.items():
+        columns[name] = values.take(pa.array(found.owners))
+    judged = columns["judged_trace"]
+    columns["trace_id"] = pc.coalesce(columns["trace_id"], _if_hex(judged, 32))
+    columns["span_id"] = pc.coalesce(columns["span_id"], _if_hex(columns["judged_span"], 16))
+    times = of_result.column("time").combine_chunks().cast(pa.int64()).fill_null(0)
+    return evaluations.finished(found, times), places[found.owners]
+
+
+def _if_hex(texts: pa.StringArray, digits: int) -> pa.StringArray:
+    """Texts that are an id of so many digits."""
+    matches = pc.match_substring_regex(texts, f"^[0-9a-f]{{{digits}}}$")
+    return pc.if_else(matches, texts, pa.scalar(None, pa.string()))
+
+
 def _event_names(decoded: DecodedLogs) -> pa.StringArray:
-    """EventName, else attribute event.name, else attribute event_name."""
+    """EventName, else attribute event.name, else event_name, else a body that is but a name."""
     names, _ = text.to_text(decoded.items.field("event_name"))
     found = [empty_to_null(names)]
     attributes = Attributes(decoded.items.field("attributes"))
@@ -72,6 +119,9 @@ def _event_names(decoded: DecodedLogs) -> pa.StringArray:
         rows = attributes.rows(key)
         if rows is not None:
             found.append(attributes.strings.take(pa.array(rows, mask=rows < 0)))
+    bodies, _ = text.to_text(child(decoded.items.field("body"), "string_value"))
+    is_name = pc.match_substring_regex(bodies, _NAME)
+    found.append(pc.if_else(is_name, bodies, pa.scalar(None, pa.string())))
     return pc.coalesce(*found)
 
 

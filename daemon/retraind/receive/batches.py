@@ -60,6 +60,8 @@ def decode(
     else:
         rows = normalise_logs(decode_logs(payloads))
         batch.logs, batch.log_request = rows.logs, rows.log_request
+        batch.evaluations, batch.evaluation_request = rows.evaluations, rows.evaluation_request
+        batch.span_details, batch.span_detail_request = rows.details, rows.detail_request
         dropped = rows.dropped.tolist()
         stored = rows.log_request
     if rows.rejected.num_rows:

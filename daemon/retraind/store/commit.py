@@ -12,11 +12,12 @@ import pyarrow as pa
 
 from retraind.model import ExportResult, WriteBatch
 
-TABLES = ("spans", "evaluations", "logs", "quarantine")
+TABLES = ("spans", "evaluations", "logs", "span_details", "quarantine")
 _REQUEST = {
     "spans": "span_request",
     "evaluations": "evaluation_request",
     "logs": "log_request",
+    "span_details": "span_detail_request",
     "quarantine": "quarantine_request",
 }
 POISON_ITEM_CHARACTERS = 4096

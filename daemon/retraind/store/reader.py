@@ -11,7 +11,10 @@ from retraind.store.queries import named_queries
 from retraind.store.segments import Segments
 from retraind.store.views import STORED, union
 
-_TIME = {"spans": "start_time", "evaluations": "time", "logs": "time", "quarantine": "received_at"}
+_TIME = {
+    "spans": "start_time", "evaluations": "time", "logs": "time", "span_details": "time",
+    "quarantine": "received_at",
+}  # fmt: skip
 
 
 class Reader:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import duckdb
 import pyarrow as pa
+import structlog
 
 from retraind.clock import Clock
 from retraind.config import settings
@@ -22,8 +23,10 @@ from retraind.errors import StoreUnavailable
 from retraind.store.engine import Engine, run, store_errors, transaction
 from retraind.store.queries import SCHEMA_VERSION, schema_script
 from retraind.store.state import State
-from retraind.store.views import create_segment_views
+from retraind.store.views import create_segment_views, has_details
 from retraind.telemetry import Telemetry
+
+log = structlog.get_logger(__name__)
 
 ATTACHED_FOR_ONE_READ = 64
 ATTACHED_FOR_SQL = 1024  # 0.4 MB each; a query over more is refused, never answered in part
@@ -87,6 +90,7 @@ class Segments:
         self._segments: dict[int, Segment] = {}
         self._attached: dict[int, None] = {}  # in order of use
         self._pinned: set[int] = set()
+        self._detailed: dict[int, bool] = {}  # by id
         self._hot: Segment | None = None
         self._next_id = 1
 
@@ -227,7 +231,36 @@ class Segments:
         """Let the views show what is attached: everything unsealed and the newest sealed files."""
         with self._changed:
             shown = [s for s in self._in_views() if s.id in self._attached]
-            create_segment_views(self.engine.cursor(), [segment.catalog for segment in shown])
+            create_segment_views(
+                self.engine.cursor(), [segment.catalog for segment in shown], self.detailed(shown)
+            )
+
+    def detailed(self, segments: Sequence[Segment]) -> list[str]:
+        """Catalogs of those attached segments in which log records tell of spans."""
+        found = []
+        with self._changed:
+            for segment in segments:
+                known = self._detailed.get(segment.id)
+                if not known and (known is None or segment.status != "sealed"):
+                    known = has_details(self.engine.cursor(), segment.catalog)
+                    self._detailed[segment.id] = known
+                if known:
+                    found.append(segment.catalog)
+        return found
+
+    def show_details(self) -> None:
+        """Let the views show details, the first of which the hot segment has got now.
+
+        What was committed stays committed when this fails: the next commit tries again.
+        """
+        with self._changed:
+            if self._detailed.get(self.hot.id):
+                return
+            try:
+                self.refresh_views()
+            except duckdb.Error as error:
+                self._detailed.pop(self.hot.id, None)
+                log.warning("views do not show the details of spans yet", error=str(error)[:200])
 
     def _in_views(self) -> list[Segment]:
         readable = self.all()

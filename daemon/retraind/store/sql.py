@@ -89,7 +89,8 @@ def _show_all(segments: Segments, cursor: Cursor, sql: str) -> None:
     try:
         for segment in readable:
             segments.attach(segment)
-        create_own_views(cursor, [segment.catalog for segment in readable], sql)
+        catalogs = [segment.catalog for segment in readable]
+        create_own_views(cursor, catalogs, segments.detailed(readable), sql)
     except duckdb.Error as error:
         raise QueryError(str(error)) from error
 

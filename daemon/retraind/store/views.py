@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from retraind.store.engine import Cursor, run
-from retraind.store.queries import table_comments
+from retraind.store.queries import named_queries, table_comments
 
-STORED = ("spans", "evaluations", "logs", "quarantine")
+STORED = ("spans", "evaluations", "logs", "span_details", "quarantine")
+# Views that show less than was stored: what was stored is to be seen under a name of its own.
+_RAW = {"spans": "stored_spans", "evaluations": "stored_evaluations"}
 
 
 def union(relation: str, catalogs: Sequence[str], where: str = "") -> str:
@@ -16,30 +18,57 @@ def union(relation: str, catalogs: Sequence[str], where: str = "") -> str:
     return " UNION ALL BY NAME ".join(parts)
 
 
-def create_segment_views(cursor: Cursor, catalogs: Sequence[str]) -> None:
-    """(Re)create spans, evaluations, logs and quarantine over these attached segments.
+def create_segment_views(
+    cursor: Cursor, catalogs: Sequence[str], detailed: Collection[str]
+) -> None:
+    """(Re)create spans, evaluations, logs, span_details and quarantine over attached segments.
 
-    `stored_spans` has every stored row. `spans` shows each (trace_id, span_id) once, the copy with
-    the lowest seq: a span that was sent again in another batch is stored twice.
+    `stored_spans` and `stored_evaluations` have every stored row. `spans` shows each (trace_id,
+    span_id) once, the copy with the lowest seq: a span that was sent again in another batch is
+    stored twice. Where segments are `detailed`, it shows what log records say of a span.
     """
     if not catalogs:
         return
-    for relation in STORED:
-        everything = union(relation, catalogs)
-        if relation == "spans":
-            run(cursor, f"CREATE OR REPLACE VIEW memory.main.stored_spans AS {everything}")
-            _comment(cursor, "segment", relation, "stored_spans")
-            everything = _once(catalogs)
-        run(cursor, f"CREATE OR REPLACE VIEW memory.main.{relation} AS {everything}")
-        _comment(cursor, "segment", relation, relation)
+    for view, (relation, rows) in _views(catalogs, detailed).items():
+        run(cursor, f"CREATE OR REPLACE VIEW memory.main.{view} AS {rows}")
+        _comment(cursor, "segment", relation, view)
 
 
-def create_own_views(cursor: Cursor, catalogs: Sequence[str], sql: str) -> None:
+def create_own_views(
+    cursor: Cursor, catalogs: Sequence[str], detailed: Collection[str], sql: str
+) -> None:
     """Views over these segments that this connection alone sees, as far as `sql` names them."""
-    for relation, view in (*((r, r) for r in STORED), ("spans", "stored_spans")):
+    for view, (_, rows) in _views(catalogs, detailed).items():
         if view in sql.lower():
-            rows = _once(catalogs) if view == "spans" else union(relation, catalogs)
             run(cursor, f"CREATE TEMP VIEW {view} AS {rows}")
+
+
+def _views(catalogs: Sequence[str], detailed: Collection[str]) -> dict[str, tuple[str, str]]:
+    """Each view with the table whose rows it shows, and its query."""
+    views = {_RAW.get(name, name): (name, union(name, catalogs)) for name in STORED}
+    views["spans"] = "spans", _with_details(_once(catalogs), sorted(detailed))
+    everything = f"({union('evaluations', catalogs)})"
+    distinct = named_queries()["distinct_evaluations"].replace("{evaluations}", everything)
+    views["evaluations"] = "evaluations", distinct
+    return views
+
+
+def _with_details(spans: str, detailed: Sequence[str]) -> str:
+    """The same spans when there are no details, so that nothing is joined for nothing."""
+    if not detailed:
+        return spans
+    query = named_queries()["spans_with_details"].replace("{spans}", f"({spans})")
+    return query.replace("{span_contents}", span_contents(union("span_details", detailed)))
+
+
+def span_contents(details: str) -> str:
+    """What log records say of each span: a query of `details`, rows of span_details."""
+    return named_queries()["span_contents"].replace("{span_details}", f"({details})")
+
+
+def has_details(cursor: Cursor, catalog: str) -> bool:
+    """Whether log records in this segment say anything of spans."""
+    return bool(run(cursor, f"SELECT 1 FROM {catalog}.main.span_details LIMIT 1"))  # noqa: S608
 
 
 def _once(catalogs: Sequence[str]) -> str:

@@ -265,8 +265,10 @@ class Writer:
         rows = seq = quarantined = overflow = 0
         try:
             run(self._cursor, "BEGIN TRANSACTION")
+            detailed = False
             for table in TABLES:
                 stored = stored_rows(parts, table, self._next_seq + seq)
+                detailed |= table == "span_details" and stored is not None
                 if stored is not None and table == "quarantine":
                     rejected, stored = stored.num_rows, self._bounded(stored)
                     quarantined = stored.num_rows
@@ -283,6 +285,8 @@ class Writer:
         finally:
             unregister(self._cursor, "new_rows")
         self._next_seq += seq
+        if detailed:
+            self._segments.show_details()
         self._quarantined += quarantined
         self._ledger.add(
             [(p.batch.digests[i], p.batch.results[i]) for p in parts for i in p.indices()],

@@ -251,7 +251,7 @@ COMMENT ON COLUMN logs.received_at IS 'Wall time (UTC) at which the daemon took 
 COMMENT ON COLUMN logs.time IS 'time_unix_nano, else observed_time_unix_nano.';
 COMMENT ON COLUMN logs.trace_id IS 'Trace of the record, NULL when absent or invalid.';
 COMMENT ON COLUMN logs.span_id IS 'Span of the record, NULL when absent or invalid.';
-COMMENT ON COLUMN logs.event_name IS 'EventName field, else attribute event.name, else attribute event_name.';
+COMMENT ON COLUMN logs.event_name IS 'EventName field, else attribute event.name, else attribute event_name, else a body that is nothing but a name.';
 COMMENT ON COLUMN logs.severity_number IS 'OTLP severity number.';
 COMMENT ON COLUMN logs.body IS 'Body as JSON.';
 COMMENT ON COLUMN logs.attributes IS 'All attributes as a JSON object.';
