@@ -34,6 +34,7 @@ from retraind.receive.grpc import GrpcServer
 from retraind.receive.http import OtlpHttp
 from retraind.receive.intake import Intake
 from retraind.receive.serve import EmbeddedServer
+from retraind.redact import from_settings
 from retraind.store.database import Database
 from retraind.store.rows import StoredRows
 from retraind.telemetry import Telemetry
@@ -128,6 +129,7 @@ class App:
             attribute_limit=config.receivers.limits.attributes_per_span,
             telemetry=telemetry,
             clock=self._clock,
+            policy=from_settings(config.content),
         )
         self._exchange = Exchange(self._intake, self._admission, self._tokens, telemetry)
         self._control = Control(
@@ -204,6 +206,7 @@ class App:
             read = self._read_config()
             config = taken_up(self._started, read)
             tokens = [(each, each.read()) for each in (self._tokens, self._admin_tokens) if each]
+            policy = from_settings(config.content)
             self._evaluator.configure(config)
         except RetraindError:
             self._telemetry.config_reload_successful.set(0)
@@ -213,6 +216,7 @@ class App:
         self._delivery.configure(config.destinations)
         self._database.configure(config.store)
         self._admission.limits = config.receivers.limits
+        self._intake.policy = policy
         self._intake.attribute_limit = config.receivers.limits.attributes_per_span
         self._collector.limit = config.limits.metric_series
         self._collector.methods = config.metrics.methods

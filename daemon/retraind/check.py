@@ -29,6 +29,7 @@ def check(loaded: Loaded) -> list[Problem]:
     """Every problem of a well-formed configuration."""
     config = loaded.config
     found = [*_listeners(config), *_exposure(config), *_files(config), *_numbers(config)]
+    found += _content(config)
     for index, monitor in enumerate(config.monitors):
         found += _monitor(("monitors", index), monitor)
     return [loaded.problem(loc, text) for loc, text in found]
@@ -84,6 +85,7 @@ def _files(config: Config) -> Iterator[Finding]:
     files: list[tuple[Loc, Path | None, Callable[[Path], object]]] = [
         (("receivers", "tokens_file"), config.receivers.tokens_file, Tokens),
         (("admin", "token_file"), config.admin.token_file, Tokens),
+        (("content", "key_file"), config.content.key_file, _checked_elsewhere),
     ]
     for index, destination in enumerate(config.destinations):
         at: Loc = ("destinations", index, "secret_file")
@@ -103,6 +105,10 @@ def _files(config: Config) -> Iterator[Finding]:
             yield loc, str(error)
         if path.absolute().is_relative_to(store):
             yield loc, f"{path} lies where SQL users can read it; keep secrets out of {store}"
+
+
+def _checked_elsewhere(_: Path) -> None:
+    """Its content is looked at where it is used; here only where it lies."""
 
 
 def _read_pem(path: Path) -> None:
@@ -129,6 +135,15 @@ def _numbers(config: Config) -> Iterator[Finding]:
             ("store", "segment_bytes"),
             "is more than retention_bytes; lower it or raise retention_bytes",
         )
+
+
+def _content(config: Config) -> Iterator[Finding]:
+    # numpy and pyarrow stay out of `retraind --help`, and of a configuration that keeps all.
+    if config.content != type(config.content)():
+        from retraind.redact.policy import problems  # noqa: PLC0415
+
+        for setting, text in problems(config.content):
+            yield ("content", setting), text
 
 
 def _monitor(loc: Loc, monitor: Monitor) -> Iterator[Finding]:

@@ -33,6 +33,8 @@ _EXAMPLES = {
     ]""",
     "monitors[].evals.<name>.threshold": "0.7", "monitors[].evals.<name>.max_fail_rate": "0.2",
     "monitors[].policy.any": "[golden_drop, eval_fail_rate]", "monitors[].policy.schedule": "30d",
+    "content.fields": "{input: redact, user_id: hash, 'attributes[\"user.email\"]': drop}",
+    "content.extra_patterns": "{employee: 'EMP[0-9]{6}'}", "content.key_file": "content-key",
     "destinations[].name": "pipeline",
     "destinations[].url": "https://pipeline.example.com/retrain",
     "destinations[].secret_file": "webhook-secret",
@@ -40,7 +42,7 @@ _EXAMPLES = {
 _EVAL = "groundedness"
 # Other forms of what the example already says.
 _NOT_SHOWN = (
-    "monitors[].features[]", "monitors[].policy.all", "monitors[].policy.k", "monitors[].policy.of",
+    "content.presidio", "monitors[].features[]", "monitors[].policy.all", "monitors[].policy.k", "monitors[].policy.of",
 )  # fmt: skip
 
 

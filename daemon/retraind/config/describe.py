@@ -135,7 +135,8 @@ def _kind(annotation: Any, metadata: list[Any] | tuple[Any, ...] = ()) -> str:  
     if origin is tuple:
         return f"list of {_kind(get_args(annotation)[0])}"
     if origin is dict:
-        return "sections by name"
+        value = _kind(get_args(annotation)[1])
+        return "sections by name" if value == "section" else f"{value} by name"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "section"
     return {str: "text", int: "whole number", float: "number", bool: "true | false", Path: "path"}[

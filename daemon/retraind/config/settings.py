@@ -292,10 +292,48 @@ class Metrics(Section):
     )
 
 
+ContentAction = Literal["keep", "truncate", "redact", "hash", "drop"]
+PatternName = Literal["key", "email", "card", "ip", "phone"]
+
+
+class Presidio(Section):
+    model: str = Field("en_core_web_sm", description="Installed spaCy model.")
+    language: str = Field("en", description="Language of the texts.")
+    entities: tuple[str, ...] = Field(
+        ("PERSON",), description="What is redacted; an empty list means all that is recognised."
+    )
+    score: float = Field(0.5, description="Least certainty of a finding.", ge=0, le=1)
+
+
+class Content(Section):
+    default: Literal["keep", "redact"] = Field(
+        "keep", description="What happens to every text, names and keys included."
+    )
+    fields: dict[str, ContentAction] = Field(
+        default_factory=dict,
+        description="Other actions (keep, truncate, redact, hash, drop) by column, group (input, "
+        'output, system, tools, documents), attributes["key"] or resource["key"].',
+    )
+    patterns: tuple[PatternName, ...] = Field(
+        ("key", "email", "card", "ip", "phone"), description="What `redact` looks for."
+    )
+    extra_patterns: dict[str, str] = Field(
+        default_factory=dict, description="RE2 expressions of your own by name."
+    )
+    presidio: Presidio | None = Field(
+        None, description="Recognise more with Presidio; slow, needs retraind[presidio]."
+    )
+    truncate_bytes: Size = Field(4096, description="Longest text that `truncate` leaves.", gt=0)
+    key_file: Path | None = Field(
+        None, description="File with the key of `hash` and of token hashes, 16 bytes or more."
+    )
+
+
 class Config(Section):
     data: Path = Field(Path("retraind-data"), description="Data folder.", json_schema_extra=RESTART)
     receivers: Receivers = Field(Receivers(), description="Where telemetry comes in.")
     admin: Admin = Field(Admin(), description="Metrics, health, API and console.")
+    content: Content = Field(Content(), description="What of texts may be stored.")
     store: Store = Field(Store(), description="Segments, retention and disk.")
     monitors: tuple[Monitor, ...] = Field(
         (Monitor(name="default"),),

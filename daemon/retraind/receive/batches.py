@@ -14,6 +14,7 @@ from retraind.decode import decode_logs, decode_traces, logs_from_json, traces_f
 from retraind.model import ExportResult, Signal, WriteBatch
 from retraind.normalise import normalise_logs, normalise_traces
 from retraind.receive.protocol import Encoding
+from retraind.redact import Policy, redact_text
 
 QUARANTINED_PAYLOAD_BYTES = 64 * 2**10
 MESSAGE_BYTES = 1024
@@ -45,27 +46,40 @@ def decode(
     *,
     received_at_ns: int,
     attribute_limit: int,
+    policy: Policy | None = None,
 ) -> Decoded:
-    """Decode and normalise requests together. Raises InvalidPayload when one is not OTLP."""
+    """Decode and normalise requests together. Raises InvalidPayload when one is not OTLP.
+
+    `policy` says what of their content may be stored; None: all of it.
+    """
     batch = WriteBatch(
         signal, received_at_ns, digests, [], size_bytes=sum(len(payload) for payload in payloads)
     )
     dropped = [0] * len(digests)
     rows: Any
     if signal == "traces":
-        rows = normalise_traces(decode_traces(payloads), attribute_limit=attribute_limit)
+        items = decode_traces(payloads)
+        if policy is not None:
+            items = policy.decoded(items)
+        rows = normalise_traces(items, attribute_limit=attribute_limit)
         batch.spans, batch.span_request = rows.spans, rows.span_request
         batch.evaluations, batch.evaluation_request = rows.evaluations, rows.evaluation_request
         stored = rows.span_request
     else:
-        rows = normalise_logs(decode_logs(payloads))
+        records = decode_logs(payloads)
+        if policy is not None:
+            records = policy.decoded(records)
+        rows = normalise_logs(records)
         batch.logs, batch.log_request = rows.logs, rows.log_request
         batch.evaluations, batch.evaluation_request = rows.evaluations, rows.evaluation_request
         batch.span_details, batch.span_detail_request = rows.details, rows.detail_request
         dropped = rows.dropped.tolist()
         stored = rows.log_request
+    if policy is not None:
+        policy.apply(batch)
     if rows.rejected.num_rows:
-        batch.quarantine = _quarantine(signal, rows.rejected)
+        rejected = rows.rejected if policy is None else policy.rejected(rows.rejected)
+        batch.quarantine = _quarantine(signal, rejected)
         batch.quarantine_request = rows.rejected_request
     accepted = np.bincount(stored, minlength=len(digests)).tolist()
     rejections = _by_request(rows.rejected, rows.rejected_request, len(digests))
@@ -76,8 +90,14 @@ def decode(
     return Decoded(batch, rejections, dropped, rows.repaired_strings, rows.duplicate_attributes)
 
 
-def undecodable(signal: Signal, body: bytes, received_at_ns: int, why: str) -> WriteBatch:
-    """A batch of nothing but the quarantine row of a request that could not be decoded."""
+def undecodable(
+    signal: Signal, body: bytes, received_at_ns: int, why: str, policy: Policy | None = None
+) -> WriteBatch:
+    """A batch of nothing but the quarantine row of a request that could not be decoded.
+
+    Under a policy its bytes are left out: nobody knows what they hold.
+    """
+    kept = body[:QUARANTINED_PAYLOAD_BYTES] if policy is None else None
     return WriteBatch(
         signal=signal,
         received_at_ns=received_at_ns,
@@ -87,9 +107,9 @@ def undecodable(signal: Signal, body: bytes, received_at_ns: int, why: str) -> W
             {
                 "signal": [signal],
                 "reason": ["undecodable"],
-                "detail": [why[:MESSAGE_BYTES]],
+                "detail": [redact_text(policy, why)[:MESSAGE_BYTES]],
                 "item": pa.array([None], pa.string()),
-                "payload": pa.array([body[:QUARANTINED_PAYLOAD_BYTES]], pa.binary()),
+                "payload": pa.array([kept], pa.binary()),
             }
         ),
         quarantine_request=np.zeros(1, np.int32),

@@ -24,6 +24,7 @@ from retraind.errors import InvalidPayload, RetraindError, StoreError, StoreUnav
 from retraind.model import ExportResult, Signal, WriteBatch
 from retraind.receive import batches
 from retraind.receive.protocol import Encoding, Transport
+from retraind.redact import Policy
 from retraind.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
@@ -73,10 +74,12 @@ class Intake:
         attribute_limit: int,
         telemetry: Telemetry,
         clock: Clock,
+        policy: Policy | None = None,
     ) -> None:
         self._writer = writer
         self._ledger = ledger
         self.attribute_limit = attribute_limit
+        self.policy = policy
         self._telemetry = telemetry
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -216,6 +219,7 @@ class Intake:
             [request.digest for request in requests],
             received_at_ns=requests[0].received_at_ns,
             attribute_limit=self.attribute_limit,
+            policy=self.policy,
         )
         for i, request in enumerate(requests):
             request.rejections, request.dropped = decoded.rejections[i], decoded.dropped[i]
@@ -229,11 +233,18 @@ class Intake:
             self._settle([(request, StoreUnavailable(_reason(error)))])
             return
         if not isinstance(error, InvalidPayload):
-            log.error("request could not be decoded", digest=request.digest.hex(), exc_info=error)
+            # The text of an unexpected exception can hold content.
+            shown = error if self.policy is None else None
+            log.error(
+                "request could not be decoded", digest=request.digest.hex(),
+                kind=type(error).__name__, exc_info=shown,
+            )  # fmt: skip
         why = _reason(error)
         self._settle([(request, InvalidPayload(why))])
         self._writer.submit(
-            batches.undecodable(request.signal, request.body, request.received_at_ns, why)
+            batches.undecodable(
+                request.signal, request.body, request.received_at_ns, why, self.policy
+            )
         )
 
     # Answers, from the decode thread or the commit thread.
