@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
+from starlette.applications import Starlette
 
+from retraind.console.admin import admin_app
 from retraind.console.daemon import (
     Ingest,
     OutboxStatus,
@@ -21,7 +23,11 @@ from retraind.console.daemon import (
     TriggerStatus,
     WindowStatus,
 )
+from retraind.console.feedback import Senders
 from retraind.model import SeriesKey
+from retraind.receive.auth import Tokens
+from retraind.receive.judgements import Judgements
+from retraind.telemetry import Telemetry
 
 KEY = SeriesKey("default", "bot<script>alert(1)</script>", "prod", "model-a", "premium")
 T = 1_700_000_000_000_000_000  # 2023-11-14T22:13:20Z
@@ -107,3 +113,11 @@ class FakeDaemon:
     async def triggers(self, limit: int) -> list[dict[str, Any]]:
         self._call("triggers", limit)
         return [{"id": "rt_1"}]
+
+
+def an_app(daemon: FakeDaemon, *, tokens: Tokens | None = None, trusted: bool = False) -> Starlette:
+    """The admin app without a store: what it does with feedback, test_feedback.py asks."""
+    nothing = cast(Judgements, None)
+    return admin_app(
+        daemon, Telemetry(), nothing, tokens=tokens, senders=Senders(), trusted=trusted
+    )

@@ -22,17 +22,19 @@ from retraind.config.restart import restart_needed, taken_up
 from retraind.config.settings import Config
 from retraind.console import unix
 from retraind.console.admin import admin_app
+from retraind.console.feedback import Senders
 from retraind.control import Control
 from retraind.errors import ConfigError, RetraindError, StartError, StoreError
 from retraind.evaluate.evaluator import Evaluator
 from retraind.metrics.collector import SnapshotCollector
 from retraind.metrics.snapshot import Snapshot
 from retraind.receive.admit import Admission
-from retraind.receive.auth import Tokens, check_bind
+from retraind.receive.auth import Tokens, check_bind, is_loopback, split_endpoint
 from retraind.receive.exchange import Exchange
 from retraind.receive.grpc import GrpcServer
 from retraind.receive.http import OtlpHttp
 from retraind.receive.intake import Intake
+from retraind.receive.judgements import Judgements
 from retraind.receive.serve import EmbeddedServer
 from retraind.redact import from_settings
 from retraind.store.database import Database
@@ -131,6 +133,15 @@ class App:
             clock=self._clock,
             policy=from_settings(config.content),
         )
+        self._judgements = Judgements(
+            writer=database.writer,
+            ledger=database.ledger,
+            admission=self._admission,
+            limits=config.feedback,
+            policy=lambda _, text: text,
+            telemetry=telemetry,
+            clock=self._clock,
+        )
         self._exchange = Exchange(self._intake, self._admission, self._tokens, telemetry)
         self._control = Control(
             config=lambda: self._config,
@@ -147,8 +158,14 @@ class App:
         """Sinks first. The stack stops everything in the opposite order."""
         config = self._config
         self._database.start(on_fatal=lambda: self._from_thread(self._fail))
-        local = admin_app(self._control, self._telemetry, tokens=None, trusted=True)
-        remote = admin_app(self._control, self._telemetry, tokens=self._admin_tokens, trusted=False)
+        local = admin_app(
+            self._control, self._telemetry, self._judgements,
+            tokens=None, senders=Senders(open=True), trusted=True,
+        )  # fmt: skip
+        remote = admin_app(
+            self._control, self._telemetry, self._judgements,
+            tokens=self._admin_tokens, senders=self._senders(), trusted=False,
+        )  # fmt: skip
         for server in (
             EmbeddedServer(local, unix.listen(config.data), setting="data"),
             EmbeddedServer(remote, config.admin.endpoint, setting="admin.endpoint"),
@@ -187,6 +204,13 @@ class App:
             destinations=[destination.name for destination in config.destinations],
         )  # fmt: skip
 
+    def _senders(self) -> Senders:
+        """Who may send feedback over TCP; without tokens as with telemetry, who can reach it."""
+        tokens = [each for each in (self._tokens, self._admin_tokens) if each]
+        host, _ = split_endpoint(self._config.admin.endpoint)
+        reachable = is_loopback(host) or self._config.receivers.allow_unauthenticated
+        return Senders(tokens, open=not tokens and reachable)
+
     def _readiness(self) -> Sequence[str]:
         reasons = []
         if self._starting:
@@ -217,6 +241,7 @@ class App:
         self._database.configure(config.store)
         self._admission.limits = config.receivers.limits
         self._intake.policy = policy
+        self._judgements.limits = config.feedback
         self._intake.attribute_limit = config.receivers.limits.attributes_per_span
         self._collector.limit = config.limits.metric_series
         self._collector.methods = config.metrics.methods

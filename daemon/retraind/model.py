@@ -17,6 +17,8 @@ import pyarrow as pa
 HOUR_NS = 3_600_000_000_000
 
 Signal = Literal["traces", "logs"]
+JudgementApi = Literal["feedback", "evaluations"]
+"""What people and evaluators POST to the API: rows of `evaluations`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class WriteBatch:
     row, the index of its request in `digests`, so that a failed commit can be bisected by request.
     """
 
-    signal: Signal
+    signal: Signal | JudgementApi
     received_at_ns: int
     digests: list[bytes]
     results: list[ExportResult]

@@ -31,6 +31,9 @@ class Telemetry:
         for counter in (self.accepted_spans, self.request_bytes, self.auth_failures):
             for transport in ("grpc", "http"):
                 counter.labels(transport)
+        for api in ("feedback", "evaluations"):
+            for outcome in ("accepted", "duplicate", "rejected"):
+                self.judgements.labels(api, outcome)
         for reason in ("data", "io", "fatal"):
             self.commit_failures.labels(reason)
         for limit in ("series", "models", "cohorts"):
@@ -100,6 +103,12 @@ class Telemetry:
             "receiver_duplicate_attributes_total",
             "Attributes whose key came twice; the last one was kept.",
         )
+        self.judgements = self._counter(
+            "judgements_total",
+            "Items of POST /api/v1/feedback and /api/v1/evaluations: accepted, duplicate (stored "
+            "before) or rejected.",
+            "api", "outcome",
+        )  # fmt: skip
         self.auth_failures = self._counter(
             "receiver_auth_failures_total", "Requests without a valid token.", "transport"
         )

@@ -108,6 +108,17 @@ class Receivers(Section):
     limits: ReceiverLimits = Field(ReceiverLimits(), description="Bounds of the receivers.")
 
 
+class FeedbackSettings(Section):
+    request_bytes: Size = Field(
+        4 * 2**20, description="Largest body of POST /api/v1/feedback and /api/v1/evaluations.",
+        gt=0,
+    )  # fmt: skip
+    items: int = Field(1000, description="Items of one request; send more in several.", gt=0)
+    text_characters: int = Field(
+        65_536, description="Longest comment, correction, label or explanation.", gt=0
+    )
+
+
 class Admin(Section):
     endpoint: Address = Field(
         "127.0.0.1:9464", description="host:port of metrics, health and API.",
@@ -334,6 +345,9 @@ class Config(Section):
     receivers: Receivers = Field(Receivers(), description="Where telemetry comes in.")
     admin: Admin = Field(Admin(), description="Metrics, health, API and console.")
     content: Content = Field(Content(), description="What of texts may be stored.")
+    feedback: FeedbackSettings = Field(
+        FeedbackSettings(), description="Bounds of what is posted to the API."
+    )
     store: Store = Field(Store(), description="Segments, retention and disk.")
     monitors: tuple[Monitor, ...] = Field(
         (Monitor(name="default"),),

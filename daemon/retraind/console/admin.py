@@ -1,11 +1,13 @@
 """The admin HTTP app: metrics, health, API, status page.
 
 It is served twice: on DIR/retraind.sock, whose file mode says who may do everything, and over TCP,
-where only metrics, health, status and its page are open and the rest needs the admin token.
+where only metrics, health, status and its page are open and the rest needs the admin token;
+for feedback and evaluations an ingest token is enough.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -19,19 +21,29 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from retraind.console.body import HEADERS, json_response, read_body
 from retraind.console.daemon import Daemon, PinReference
-from retraind.console.encode import dumps, plain, rows, status_json
+from retraind.console.encode import plain, rows, status_json
+from retraind.console.feedback import FeedbackRoutes, Senders
 from retraind.console.openapi import document
 from retraind.console.page import render
-from retraind.errors import ConfigError, QueryError, RetraindError, StartError, StoreError
+from retraind.errors import (
+    ConfigError,
+    QueryError,
+    Refused,
+    RetraindError,
+    StartError,
+    StoreError,
+)  # fmt: skip
 from retraind.receive.auth import Tokens
+from retraind.receive.judgements import Judgements
 from retraind.telemetry import Telemetry
 
 ARROW = "application/vnd.apache.arrow.stream"
 JSON_BODY_BYTES = 2**20
 TABLE_BODY_BYTES = 256 * 2**20
-_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
-_PAGE_HEADERS = _HEADERS | {
+STORE_RETRY_SECONDS = 5.0
+_PAGE_HEADERS = HEADERS | {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 }
@@ -40,10 +52,17 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 def admin_app(
-    daemon: Daemon, telemetry: Telemetry, *, tokens: Tokens | None, trusted: bool
+    daemon: Daemon,
+    telemetry: Telemetry,
+    judgements: Judgements,
+    *,
+    tokens: Tokens | None,
+    senders: Senders,
+    trusted: bool,
 ) -> Starlette:
-    """The app for one listener. `trusted` (the socket) asks for no token."""
+    """The app for one listener. `trusted` (the socket) asks for no admin token."""
     routes = _Routes(daemon, telemetry)
+    feedback = FeedbackRoutes(judgements, senders)
 
     def locked(handler: Handler) -> Handler:
         async def guarded(request: Request) -> Response:
@@ -66,6 +85,8 @@ def admin_app(
             Route("/api/v1/references", locked(routes.references)),
             Route("/api/v1/references", locked(routes.pin), methods=["POST"]),
             Route("/api/v1/references/{id}", locked(routes.reference)),
+            Route("/api/v1/feedback", feedback.feedback, methods=["POST"]),
+            Route("/api/v1/evaluations", feedback.evaluations, methods=["POST"]),
             Route("/api/v1/triggers", locked(routes.triggers)),
             Route("/api/v1/webhooks", locked(routes.webhooks)),
             Route("/api/v1/webhooks/retry", locked(routes.retry), methods=["POST"]),
@@ -103,54 +124,56 @@ class _Routes:
         return Response(body, headers={"Content-Type": content_type})
 
     async def healthy(self, _: Request) -> Response:
-        return _json({"healthy": True})
+        return json_response({"healthy": True})
 
     async def ready(self, _: Request) -> Response:
         reasons = list(self._daemon.readiness())
-        return _json({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+        return json_response({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
 
     async def reload(self, _: Request) -> Response:
         waiting = await self._daemon.reload()
-        return _json({"reloaded": True, "restart_needed": list(waiting)})
+        return json_response({"reloaded": True, "restart_needed": list(waiting)})
 
     async def openapi(self, _: Request) -> Response:
-        return _json(document())
+        return json_response(document())
 
     async def status(self, _: Request) -> Response:
-        return _json(status_json(await self._daemon.status(), list(self._daemon.readiness())))
+        return json_response(
+            status_json(await self._daemon.status(), list(self._daemon.readiness()))
+        )
 
     async def sql(self, request: Request) -> Response:
         query = _text(await _object(request), "sql")
         result = await self._daemon.sql(query)
         if ARROW in request.headers.get("accept", ""):
             body = await run_in_threadpool(_arrow_stream, result.table)
-            headers = _HEADERS | {"X-Truncated": str(result.truncated).lower()}
+            headers = HEADERS | {"X-Truncated": str(result.truncated).lower()}
             return Response(body, 200, headers, ARROW)
         columns = [{"name": field.name, "type": str(field.type)} for field in result.table.schema]
         found = await run_in_threadpool(rows, result.table)
-        return _json({"columns": columns, "rows": found, "truncated": result.truncated})
+        return json_response({"columns": columns, "rows": found, "truncated": result.truncated})
 
     async def references(self, _: Request) -> Response:
-        return _json({"references": plain(list(await self._daemon.references()))})
+        return json_response({"references": plain(list(await self._daemon.references()))})
 
     async def reference(self, request: Request) -> Response:
         found = await self._daemon.reference(request.path_params["id"])
         if found is None:
             raise HTTPException(404, f"there is no reference {request.path_params['id']}")
-        return _json(plain(found))
+        return json_response(plain(found))
 
     async def pin(self, request: Request) -> Response:
         pinned = await self._daemon.pin_reference(await _pin_request(request))
-        return _json({"references": plain(list(pinned))})
+        return json_response({"references": plain(list(pinned))})
 
     async def triggers(self, request: Request) -> Response:
         text = request.query_params.get("limit", "100")
         if not text.isdecimal() or not 1 <= int(text) <= 1000:
             raise HTTPException(400, "limit must be a whole number from 1 to 1000")
-        return _json({"triggers": plain(list(await self._daemon.triggers(int(text))))})
+        return json_response({"triggers": plain(list(await self._daemon.triggers(int(text))))})
 
     async def webhooks(self, _: Request) -> Response:
-        return _json({"deliveries": plain(list(await self._daemon.webhooks()))})
+        return json_response({"deliveries": plain(list(await self._daemon.webhooks()))})
 
     async def retry(self, request: Request) -> Response:
         body = await _object(request)
@@ -159,12 +182,12 @@ class _Routes:
         count = await self._daemon.retry_webhook(trigger, destination)
         if count == 0:
             raise HTTPException(404, f"there is no delivery of {trigger} to try again")
-        return _json({"scheduled": count})
+        return json_response({"scheduled": count})
 
     async def test(self, request: Request) -> Response:
         destination = _text(await _object(request), "destination")
         try:
-            return _json(await self._daemon.test_webhook(destination))
+            return json_response(await self._daemon.test_webhook(destination))
         except LookupError:
             raise HTTPException(404, f"there is no destination {destination!r}") from None
 
@@ -182,7 +205,7 @@ async def _pin_request(request: Request) -> PinReference:
     unknown = sorted(set(query) - set(known))
     if unknown:
         raise HTTPException(400, f"unknown parameter {unknown[0]}; known: {', '.join(known)}")
-    body = await _body(request, TABLE_BODY_BYTES)
+    body = await read_body(request, TABLE_BODY_BYTES)
     table = await run_in_threadpool(_read_arrow, body) if body else None
     return PinReference(**query, **bounds, table=table)  # type: ignore[arg-type]
 
@@ -203,19 +226,9 @@ def _read_arrow(body: bytes) -> pa.Table:
     return table
 
 
-async def _body(request: Request, limit: int) -> bytes:
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise HTTPException(413, f"the body is larger than {limit} bytes")
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
 async def _object(request: Request) -> dict[str, Any]:
     try:
-        value = orjson.loads(await _body(request, JSON_BODY_BYTES))
+        value = orjson.loads(await read_body(request, JSON_BODY_BYTES))
     except orjson.JSONDecodeError as error:
         raise HTTPException(400, "the body is not JSON") from error
     if not isinstance(value, dict):
@@ -230,20 +243,18 @@ def _text(body: dict[str, Any], name: str) -> str:
     return value
 
 
-def _json(value: Any, status: int = 200) -> Response:
-    return Response(dumps(value), status, _HEADERS, "application/json")
-
-
 async def _http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    response = _json({"error": error.detail}, error.status_code)
+    response = json_response({"error": error.detail}, error.status_code)
     response.headers.update(error.headers or {})
     return response
 
 
 async def _error(_: Request, error: Exception) -> Response:
     """What went wrong in the daemon: the caller's fault is 400, a passing fault 503."""
-    status = 503 if isinstance(error, StoreError) else 500
-    if isinstance(error, ConfigError | QueryError | StartError):
-        status = 400
-    return _json({"error": str(error)}, status)
+    if isinstance(error, Refused | StoreError):
+        seconds = error.retry_after_seconds if isinstance(error, Refused) else STORE_RETRY_SECONDS
+        headers = {"Retry-After": str(math.ceil(seconds))}
+        return json_response({"error": str(error)}, 503, headers)
+    caller = isinstance(error, ConfigError | QueryError | StartError)
+    return json_response({"error": str(error)}, 400 if caller else 500)

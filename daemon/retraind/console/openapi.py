@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from retraind import __version__
 from retraind.model import Json
+from retraind.normalise.items import EVALUATION, FEEDBACK
 
 _ARROW = "application/vnd.apache.arrow.stream"
 
@@ -28,10 +31,16 @@ def document() -> Json:
     query["responses"]["200"]["content"][_ARROW] = {}
     one = {"parameters": [_parameter("id", "path", required=True)]}
     limit = {"parameters": [_parameter("limit", "query", required=False)]}
+    schemas: Json = {}
+    feedback = _items("Record feedback and labels", FEEDBACK, schemas)
+    evaluations = _items("Record results of evaluators", EVALUATION, schemas)
     return {
         "openapi": "3.1.0",
         "info": {"title": "retraind", "version": __version__},
-        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+        "components": {
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "schemas": schemas,
+        },
         "paths": {
             "/metrics": {"get": _operation("Prometheus metrics", media="text/plain")},
             "/-/healthy": {"get": _operation("The process answers")},
@@ -44,6 +53,8 @@ def document() -> Json:
                 "post": _operation("Pin references", pin, locked=True),
             },
             "/api/v1/references/{id}": {"get": _operation("Show a reference", one, locked=True)},
+            "/api/v1/feedback": {"post": feedback},
+            "/api/v1/evaluations": {"post": evaluations},
             "/api/v1/triggers": {"get": _operation("Newest triggers", limit, locked=True)},
             "/api/v1/webhooks": {"get": _operation("List deliveries", locked=True)},
             "/api/v1/webhooks/retry": {"post": _operation("Deliver again", retry, locked=True)},
@@ -77,6 +88,70 @@ def _operation(
     }
     if locked:
         operation["security"] = [{"token": []}]
+    return operation
+
+
+_RECEIPT: Json = {
+    "type": "object",
+    "properties": {
+        "accepted": {"type": "integer"},
+        "rejected": {"type": "integer"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "index": {"type": "integer"},
+                    "id": {"type": "string"},
+                    "error": {"type": "string"},
+                },
+                "required": ["index", "error"],
+            },
+        },
+        "error": {"type": "string"},
+    },
+    "required": ["accepted", "rejected", "errors"],
+}
+_REFUSALS = {
+    "400": "Nothing was stored: no item is valid, or the body is not of this form",
+    "401": "No ingest or admin token",
+    "413": "Larger than feedback.request_bytes or feedback.items",
+    "415": "Not JSON",
+    "422": "The id or Idempotency-Key was used for something else",
+    "503": "The store takes nothing now; Retry-After says when to come again",
+}
+
+
+def _items(summary: str, adapter: TypeAdapter[Any], schemas: Json) -> Json:
+    """A POST of one item, a list or {"items": [...]}; the item's schemas go into `schemas`."""
+    item = adapter.json_schema(ref_template="#/components/schemas/{model}")
+    schemas |= item.pop("$defs", {})
+    if "title" in item:  # a model of its own, not a choice of several
+        schemas[item["title"]] = item
+        item = {"$ref": f"#/components/schemas/{item['title']}"}
+    several = {"type": "array", "items": item}
+    body = {
+        "anyOf": [
+            item,
+            several,
+            {"type": "object", "properties": {"items": several}, "required": ["items"]},
+        ]
+    }
+    key = _parameter("Idempotency-Key", "header", required=False)
+    key["description"] = "A request that is sent again with its key is stored once (for an hour)."
+    operation = _operation(
+        summary,
+        {
+            "description": "Stored when answered. One bad item costs no good one: see errors.",
+            "parameters": [key],
+            "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        },
+        locked=True,
+    )
+    answer = {"application/json": {"schema": _RECEIPT}}
+    operation["responses"]["200"]["content"] = answer
+    for status, meaning in _REFUSALS.items():
+        operation["responses"][status] = {"description": meaning}
     return operation
 
 

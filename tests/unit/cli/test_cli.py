@@ -23,14 +23,12 @@ import pytest
 import uvicorn
 from click.testing import CliRunner
 
-from fake_daemon import TABLE, FakeDaemon
+from fake_daemon import TABLE, FakeDaemon, an_app
 from retraind.cli import cli, run
 from retraind.console import unix
-from retraind.console.admin import admin_app
 from retraind.console.daemon import PinReference
 from retraind.errors import ConfigError, QueryError, StartError
 from retraind.receive.auth import Tokens
-from retraind.telemetry import Telemetry
 
 
 @dataclass
@@ -58,8 +56,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     daemon = FakeDaemon()
     tcp = socket.create_server(("127.0.0.1", 0))
     apps = [
-        (admin_app(daemon, Telemetry(), tokens=None, trusted=True), unix.listen(data)),
-        (admin_app(daemon, Telemetry(), tokens=Tokens(token_file), trusted=False), tcp),
+        (an_app(daemon, trusted=True), unix.listen(data)),
+        (an_app(daemon, tokens=Tokens(token_file)), tcp),
     ]
     port = tcp.getsockname()[1]
     servers = [serve(app, listener) for app, listener in apps]

@@ -10,12 +10,10 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
-from fake_daemon import TABLE, FakeDaemon
-from retraind.console.admin import admin_app
+from fake_daemon import TABLE, FakeDaemon, an_app
 from retraind.console.daemon import PinReference
 from retraind.errors import ConfigError, QueryError, StoreUnavailable
 from retraind.receive.auth import Tokens
-from retraind.telemetry import Telemetry
 
 
 @pytest.fixture
@@ -25,14 +23,14 @@ def daemon() -> FakeDaemon:
 
 @pytest.fixture
 def socket(daemon: FakeDaemon) -> TestClient:
-    return TestClient(admin_app(daemon, Telemetry(), tokens=None, trusted=True))
+    return TestClient(an_app(daemon, trusted=True))
 
 
 @pytest.fixture
 def tcp(daemon: FakeDaemon, tmp_path: Path) -> TestClient:
     (tmp_path / "token").write_text("s3cret\n")
     tokens = Tokens(tmp_path / "token")
-    return TestClient(admin_app(daemon, Telemetry(), tokens=tokens, trusted=False))
+    return TestClient(an_app(daemon, tokens=tokens))
 
 
 LOCKED = [
@@ -66,7 +64,7 @@ def test_over_tcp_the_rest_needs_the_token(
 def test_without_a_configured_token_tcp_can_change_nothing(
     daemon: FakeDaemon, method: str, path: str
 ) -> None:
-    client = TestClient(admin_app(daemon, Telemetry(), tokens=None, trusted=False))
+    client = TestClient(an_app(daemon))
     answer = client.request(method, path, headers={"authorization": "Bearer "})
     assert answer.status_code == 403
     assert "admin.token_file" in answer.json()["error"]
