@@ -18,7 +18,7 @@ from retraind.normalise import content, messages, schema
 from retraind.normalise.attributes import Attributes, Rows
 from retraind.normalise.conventions import COLUMNS
 from retraind.normalise.resolve import Resolved, resolve, source_json
-from retraind.normalise.sources import canonical_text
+from retraind.normalise.sources import canonical_text, is_placeholder
 
 DETAILS = "gen_ai.client.inference.operation.details"
 OUTPUTS = ("gen_ai.choice", "gen_ai.content.completion")
@@ -107,6 +107,7 @@ def _of_message(record: Row) -> Row:
         )
     except RecursionError:
         return {}
+    found = [message for message in found if not _is_withheld(message)]
     row = _of_output(found) if output else _of_input(found)
     source = {column: f"log:{name}/{held}" for column in row if column != "called_tools"}
     reason = body.get("finish_reason") if isinstance(body, dict) else None
@@ -114,6 +115,12 @@ def _of_message(record: Row) -> Row:
         row["finish_reasons"] = [canonical_text(_FINISH, _FINISH.sources[0], reason)]
         source["finish_reasons"] = f"log:{name}/{held}#/finish_reason"
     return row | {"norm_source": orjson.dumps(source).decode()} if row else {}
+
+
+def _is_withheld(message: Row) -> bool:
+    """Whether a message is nothing but the word that its sender puts for content."""
+    texts = [part.get("content") for part in message["parts"]]
+    return bool(texts) and all(isinstance(text, str) and is_placeholder(text) for text in texts)
 
 
 def _fields(sent: Any) -> Row:
