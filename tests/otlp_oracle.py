@@ -10,13 +10,13 @@ import contextlib
 import json
 import math
 import re
-import struct
 import tomllib
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
@@ -107,6 +107,9 @@ def mapped(column: dict[str, Any], source: dict[str, Any], text: str) -> str | N
         if lower == raw:
             return canonical or None
     for raw, canonical in pairs:
+        if raw[1:].endswith("*") and lower.startswith(raw[:-1]):
+            return canonical or None
+    for raw, canonical in pairs:
         if raw.startswith("*") and lower.endswith(raw[1:]):
             return canonical or None
     if source.get("known"):
@@ -131,8 +134,11 @@ def texts_of(column: dict[str, Any], source: dict[str, Any], value: Any) -> list
     return [text for text in (mapped(column, source, r) for r in raw) if text] or None
 
 
-OPTIONS = {"when", "operation", "scale", "values", "known", "value", "before", "split"}
-READ = ("messages", "parts", "documents")
+OPTIONS = {
+    "when", "operation", "scale", "values", "known", "value", "before", "split", "family",
+    "answer", "time", "weak", "join",
+}  # fmt: skip
+READ = ("object", "messages", "parts", "tools", "documents")
 
 
 @dataclass
@@ -146,12 +152,13 @@ class Whole:
     scope: str = ""
     resource: dict[str, Any] = field(default_factory=dict)
     operation: str | None = None
+    started: int = 0
 
 
 def key_of(source: dict[str, Any]) -> tuple[str, str]:
     """(convention, key) of a source."""
     ((convention, key),) = ((n, v) for n, v in source.items() if n not in OPTIONS)
-    return convention, key
+    return source.get("family", convention), key
 
 
 def attribute_keys() -> list[str]:
@@ -203,6 +210,9 @@ def holder_value(whole: Whole, holder: str) -> Any:
         value = whole.resource.get(holder.removeprefix("resource:"))
         nested = ("array_value", "kvlist_value", "bytes_value")
         return value if value is not None and value.WhichOneof("value") not in nested else None
+    if holder.startswith("event:") and "/" not in holder:
+        times = [e.time_unix_nano for e in whole.events if e.name == holder.removeprefix("event:")]
+        return AnyValue(int_value=times[0]) if times else None
     if holder.startswith("event:"):
         name, _, key = holder.removeprefix("event:").partition("/")
         for event in whole.events:
@@ -272,6 +282,9 @@ def decoded(value: Any) -> Any:
 
 def pointed(value: Any, steps: list[str]) -> Any:
     for place, step in enumerate(steps):
+        if isinstance(value, str) and value[:1] in ("{", "["):
+            with contextlib.suppress(ValueError):
+                value = json.loads(value)
         if step == "*" and isinstance(value, list):
             found = [pointed(item, steps[place + 1 :]) for item in value]
             return [item for item in found if item is not None] or None
@@ -301,18 +314,29 @@ def source_value(column: dict[str, Any], source: dict[str, Any], whole: Whole) -
     key = key_of(source)[1]
     if "when" in source and not shows(whole, source["when"]):
         return None
-    if "operation" in source and whole.operation not in source["operation"]:
+    only = source.get("operation", [whole.operation or ""])
+    if (whole.operation or "") not in (TABLE["operations"][only] if type(only) is str else only):
         return None
     holder, mark, pointer = key.partition("#")
     value = holder_value(whole, holder)
     if value is None:
         return None
+    if source.get("time"):
+        return seconds_since(whole, value, mark, pointer)
     if mark or not isinstance(value, AnyValue) or column["type"] == "numbers":
         inside = pointed(decoded(value), pointer.split("/")[1:])
         if column["type"] == "numbers":
-            numbers = isinstance(inside, list) and inside
-            good = numbers and all(type(x) in (int, float) for x in inside)
-            return [struct.unpack("f", struct.pack("f", x))[0] for x in inside] if good else None
+            return vector(inside)
+        if "join" in source and isinstance(inside, list):
+            texts = [unquoted(item) for item in inside]
+            inside = "\n".join(text for text in texts if isinstance(text, str)) or None
+        if (
+            mark
+            and not pointer
+            and column["type"] == "text"
+            and type(inside) not in (str, type(None))
+        ):
+            inside = as_sent(value)
         value = python_any(inside)
         if value is None:
             return None
@@ -325,6 +349,47 @@ def source_value(column: dict[str, Any], source: dict[str, Any], whole: Whole) -
         return None if text is None or is_placeholder(text) else mapped(column, source, text)
     found = coerce(column["type"], value)
     return found * source["scale"] if found is not None and "scale" in source else found
+
+
+def as_sent(value: Any) -> str:
+    return value.string_value if value.HasField("string_value") else as_json_text(value)
+
+
+def unquoted(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > 1 and value[0] == value[-1] == '"':
+        with contextlib.suppress(ValueError):
+            return json.loads(value)
+    return value
+
+
+def vector(value: Any) -> list[float] | None:
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        with contextlib.suppress(ValueError):
+            value = json.loads(value)
+    if not isinstance(value, list) or not value:
+        return None
+    if isinstance(value[0], list | str):
+        return vector(value[0])
+    good = all(type(x) in (int, float) for x in value)
+    return [float(numpy.float32(x)) for x in value] if good else None
+
+
+def seconds_since(whole: Whole, value: Any, mark: str, pointer: str) -> float | None:
+    """Seconds from the start of the span to a point in time, when it is not before it."""
+    if mark:
+        text = pointed(decoded(value), pointer.split("/")[1:])
+        try:
+            moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+        except ValueError:
+            moment = None
+        if moment is None:
+            return None
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        since_epoch = moment - datetime(1970, 1, 1, tzinfo=UTC)
+        stamp = int(since_epoch / timedelta(microseconds=1)) * 1000
+    else:
+        stamp = value.int_value
+    return (stamp - whole.started) / 1e9 if 0 < whole.started <= stamp else None
 
 
 def resolve(table: dict[str, Any], whole: Whole) -> dict[str, tuple[str, Any]]:
@@ -350,13 +415,15 @@ def resolve_columns(table: dict[str, Any], whole: Whole) -> dict[str, tuple[str,
         if column["type"] in READ:
             continue
         candidates = [
-            (key_of(source)[1], value)
+            (key_of(source)[1].removesuffix("#"), value)
             for source in column["sources"]
             if column.get("group") is None or key_of(source)[0] == groups[column["group"]]
             if (value := source_value(column, source, whole)) is not None
         ]
         vague = column.get("vague", [])
-        specific = [c for c in candidates if c[1] not in vague] if vague else candidates
+        weak = {key_of(source)[1] for source in column["sources"] if source.get("weak")}
+        beats = candidates[:1] + [c for c in candidates[1:] if c[0] not in weak]
+        specific = [c for c in beats if c[1] not in vague] if vague else candidates
         if candidates:
             result[name] = (specific or candidates)[0]
         if candidates and column.get("union"):
@@ -412,7 +479,7 @@ def span_row(resource: Any, scope: Any, span: Any) -> dict[str, Any]:
     """The expected row; JSON columns as Python values; `all_attributes` is everything received."""
     whole = Whole(
         last_of_each(span.attributes), list(span.events), span.name, span.status.message,
-        scope.name, last_of_each(resource.attributes),
+        scope.name, last_of_each(resource.attributes), started=span.start_time_unix_nano,
     )  # fmt: skip
     columns = TABLE["columns"]
     found = resolve(columns, whole)

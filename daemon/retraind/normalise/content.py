@@ -19,8 +19,9 @@ from retraind.normalise.attributes import STRING
 from retraind.normalise.conventions import Column, Source
 from retraind.normalise.documents import documents_of
 from retraind.normalise.holders import Decoded
+from retraind.normalise.parts import loaded
 from retraind.normalise.resolve import Resolved, Winner
-from retraind.normalise.sources import inside, permitted
+from retraind.normalise.sources import inside, is_placeholder, permitted, unquoted
 
 _INFERENCE = ("chat", "text_completion")
 
@@ -56,6 +57,8 @@ def fill(resolved: Resolved, table: tuple[Column, ...]) -> None:
     tools = [answered.tools.get(owner) for owner in range(len(answered.values))]
     resolved.columns["called_tools"] = pa.array(tools, pa.list_(pa.string()))
     _documents(resolved, columns["documents"], columns["input_documents"])
+    _tools(resolved, columns["tool_definitions"])
+    _object(resolved, columns["metadata"])
 
 
 def _offers(
@@ -69,9 +72,14 @@ def _offers(
     holed = np.zeros(holders.attributes.owners, dtype=bool)
     for source in column.sources:
         allowed = permitted(holders, resolved.operations, source)
-        decoded = None if allowed is False else holders.decoded(source.path)
+        decoded = None if allowed is False else holders.decoded(source.holder)
         if decoded is None:
             continue
+        if source.answer is not None:
+            has = holders.typed.usable(source.path.holder, "any")
+            if has is None:
+                continue
+            allowed = (has >= 0) & allowed
         found.keys.append(source.key)
         gaps = source.path.form == "list"
         wanted = (found.place[decoded.owners] == 0) | holed[decoded.owners]
@@ -151,9 +159,17 @@ def _converter(direction: messages.Direction) -> Callable[[Any, Source], Any]:
             return None
         if source.path.form == "events":
             return messages.of_events(value, direction)
-        if source.path.form == "map" and isinstance(value, dict):
-            return messages.answer_of({name: _again(item) for name, item in value.items()})
-        return value if messages.is_canonical(value) else messages.messages_of(value, direction)
+        if source.answer is not None:
+            return messages.answer_of(value | {"toolCalls": loaded(value.get("toolCalls"))})
+        if source.path.pointer and source.path.pointer[-1] == "messages" and _only_texts(value):
+            return None  # the text form of message objects
+        if source.path.holder == "events" and isinstance(value, list):
+            value = messages.exchange(value, direction)
+        if messages.is_canonical(value):
+            return value
+        found = messages.messages_of(value, direction)
+        hollow = source.path.plain and not any(message["parts"] for message in found)
+        return None if hollow else found
 
     return convert
 
@@ -162,14 +178,8 @@ def _json(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-def _again(value: Any) -> Any:
-    """JSON inside JSON, as the AI SDK sends the calls of an answer."""
-    if isinstance(value, str) and value[:2] == "[{":
-        try:
-            return orjson.loads(value)
-        except orjson.JSONDecodeError:
-            pass
-    return value
+def _only_texts(value: Any) -> bool:
+    return isinstance(value, list) and not any(isinstance(item, dict | list) for item in value)
 
 
 def _add(resolved: Resolved, name: str, found: Read, values: pa.Array) -> None:
@@ -188,7 +198,8 @@ def _texts(resolved: Resolved, name: str, found: Spoken) -> None:
     inference = np.zeros(len(has), dtype=bool)
     for operation in _INFERENCE:
         inference |= resolved.operations.get(operation, False)
-    use = has & (inference | ~own)
+    # Where there are messages, a call's text is theirs, even when they hold none.
+    use = (found.place > 0) & inference | has & ~own
     if not use.any():
         return
     values = resolved.columns[name]
@@ -197,7 +208,7 @@ def _texts(resolved: Resolved, name: str, found: Spoken) -> None:
     if mine is None:
         mine = Winner(name, [], np.zeros(len(has), dtype=np.int64))
         resolved.winners.append(mine)
-    mine.place[use] = found.place[use] + len(mine.keys)
+    mine.place[use] = np.where(has[use], found.place[use] + len(mine.keys), 0)
     mine.keys.extend(found.keys)
 
 
@@ -223,7 +234,7 @@ def _documents(resolved: Resolved, output: Column, offered: Column) -> None:
         if source.path.form == "events":
             value = [item["attributes"] for item in value]
         if isinstance(value, list):
-            value = [_again_object(item) for item in value]
+            value = [unquoted(loaded(item)) for item in value]
         return documents_of(value)
 
     for column in (output, offered):
@@ -239,13 +250,52 @@ def _documents(resolved: Resolved, output: Column, offered: Column) -> None:
                 resolved.columns[name] = pa.array(lists, pa.list_(kind))
 
 
-def _again_object(value: Any) -> Any:
-    if isinstance(value, str) and value[:1] == "{":
-        try:
-            return orjson.loads(value)
-        except orjson.JSONDecodeError:
-            pass
-    return value
+def _tools(resolved: Resolved, column: Column) -> None:
+    """Tool definitions as one list; each may be JSON text, or lie under `tool.json_schema`."""
+
+    def convert(value: Any, _: Source) -> Any:
+        if not isinstance(value, list):
+            return value if isinstance(value, dict) else None
+        return [_definition(loaded(item)) for item in value]
+
+    found = _read(resolved, column, convert)
+    texts = [None if value is None else _json(value) for value in found.values]
+    _add(resolved, column.name, found, pa.array(texts, pa.string()))
+
+
+def _definition(item: Any) -> Any:
+    inner = item.get("tool", item) if isinstance(item, dict) else item
+    schema = inner.get("json_schema") if isinstance(inner, dict) else None
+    return loaded(schema) if isinstance(schema, str) else inner
+
+
+def _object(resolved: Resolved, column: Column) -> None:
+    """One object of the members of every source; of equal names the first source's counts."""
+    holders, owners = resolved.holders, resolved.holders.attributes.owners
+    found = Read([None] * owners, np.zeros(owners, dtype=np.int64))
+    for source in column.sources:
+        allowed = permitted(holders, resolved.operations, source)
+        decoded = None if allowed is False else holders.decoded(source.path)
+        if decoded is None:
+            continue
+        found.keys.append(source.key)
+        wanted = np.ones(owners, dtype=bool) & allowed
+        for place in np.flatnonzero(wanted[decoded.owners]).tolist():
+            members = _members(decoded.shared(place))
+            if members:
+                owner = int(decoded.owners[place])
+                found.place[owner] = found.place[owner] or len(found.keys)
+                found.values[owner] = members | (found.values[owner] or {})
+    texts = [None if value is None else _json(value) for value in found.values]
+    _add(resolved, column.name, found, pa.array(texts, pa.string()))
+
+
+def _members(value: Any) -> dict[str, Any]:
+    """The members of an object that hold something; texts that are quoted without the quotes."""
+    if not isinstance(value, dict):
+        return {}
+    plain = {name: unquoted(item) for name, item in value.items()}
+    return {n: v for n, v in plain.items() if not (isinstance(v, str) and is_placeholder(v))}
 
 
 def _each(documents: list[dict[str, Any]] | None, part: str) -> list[Any] | None:

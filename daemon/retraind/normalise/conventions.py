@@ -13,22 +13,27 @@ from typing import Any, Literal
 from retraind.normalise.paths import Path, parse
 
 ColumnType = Literal[
-    "text", "integer", "number", "flag", "texts", "numbers", "messages", "parts", "documents"
-]
+    "text", "integer", "number", "flag", "texts", "numbers", "object", "messages", "parts", "tools",
+    "documents",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """A value map: texts in lower case to canonical values, exact ones first, then by ending."""
+    """A value map: texts in lower case to canonical values, exact ones first, then by their start or end."""
 
     exact: Mapping[str, str]
     endings: tuple[tuple[str, str], ...]
+    starts: tuple[tuple[str, str], ...]
 
     def get(self, text: str) -> str | None:
         """The canonical value of a text in lower case, None when the map lacks it."""
         found = self.exact.get(text)
         if found is not None:
             return found
+        for start, value in self.starts:
+            if text.startswith(start):
+                return value
         return next((value for ending, value in self.endings if text.endswith(ending)), None)
 
 
@@ -47,6 +52,21 @@ class Source:
     value: str | None = None
     before: str | None = None
     split: str | None = None
+    family: str = ""
+    answer: str | None = None
+    time: bool = False
+    weak: bool = False
+    join: bool = False
+
+    @property
+    def holder(self) -> Path:
+        """Where it is read from."""
+        return self.path if self.answer is None else Path("map", self.answer)
+
+    @property
+    def counts_as(self) -> str:
+        """The convention it belongs to within a group of columns."""
+        return self.family or self.convention
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +110,9 @@ class Convention:
 def _values(entries: Mapping[str, list[str]]) -> Values:
     pairs = [(raw, canonical) for canonical, raws in entries.items() for raw in raws]
     return Values(
-        {raw: canonical for raw, canonical in pairs if not raw.startswith("*")},
+        {raw: canonical for raw, canonical in pairs if "*" not in raw},
         tuple((raw[1:], canonical) for raw, canonical in pairs if raw.startswith("*")),
+        tuple((raw[:-1], canonical) for raw, canonical in pairs if raw[1:].endswith("*")),
     )
 
 
@@ -102,8 +123,9 @@ def _source(entry: Mapping[str, Any], values: Mapping[str, Values]) -> Source:
         raise ValueError(f"{key}: more than one convention")
     if "values" in options:
         options["values"] = values[options["values"]]
-    options["operation"] = frozenset(options.get("operation", ()))
-    return Source(key, convention, parse(key), **options)
+    only = options.get("operation", ())
+    options["operation"] = frozenset(_TABLE["operations"][only] if isinstance(only, str) else only)
+    return Source(key.removesuffix("#"), convention, parse(key), **options)
 
 
 def _column(name: str, entry: Mapping[str, Any], values: Mapping[str, Values]) -> Column:
@@ -130,7 +152,10 @@ def _convention(entry: Mapping[str, Any]) -> Convention:
     )
 
 
-_OPTIONS = {"when", "operation", "scale", "values", "known", "value", "before", "split"}
+_OPTIONS = {
+    "when", "operation", "scale", "values", "known", "value", "before", "split", "family",
+    "answer", "time", "weak", "join",
+}  # fmt: skip
 _TABLE = tomllib.loads(files(__package__).joinpath("conventions.toml").read_text("utf-8"))
 _VALUES = {name: _values(entries) for name, entries in _TABLE["values"].items()}
 
@@ -145,7 +170,7 @@ _KEYS = frozenset(
     source.path.holder
     for column in (*COLUMNS, *EVALUATIONS)
     for source in column.sources
-    if source.path.form == "attribute"
+    if source.path.form in ("attribute", "resource", "event")
 )
 
 

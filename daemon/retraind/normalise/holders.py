@@ -19,7 +19,7 @@ from retraind.normalise.detect import Bits, has, is_convention
 from retraind.normalise.events import Events
 from retraind.normalise.gather import gather
 from retraind.normalise.paths import Path
-from retraind.normalise.typed import TypedValues
+from retraind.normalise.typed import TypedValues, without_placeholders
 
 # Span events that carry messages, and those that carry other lists, by what `events:` asks for.
 _MESSAGES = (
@@ -40,6 +40,7 @@ class Surroundings:
     resources: Attributes  # one owner a resource
     resource: Indices
     shown: Bits
+    started: Any  # np.ndarray[int64], nanoseconds
 
 
 class Decoded:
@@ -64,8 +65,10 @@ class Decoded:
         if raw[:1] in _JSON_STARTS:
             try:
                 return orjson.loads(raw)
-            except orjson.JSONDecodeError:
-                self._incomplete[self.owners[index]] |= raw[0] != '"'
+            except orjson.JSONDecodeError as error:
+                # Other errors are no JSON at all, as Python's own spelling of a list.
+                if raw[0] != '"' and "end of data" in error.msg:
+                    self._incomplete[self.owners[index]] = True
         return raw
 
     def shared(self, index: int) -> Any:
@@ -111,9 +114,9 @@ class Holders:
         """A text that every span has: its name, status message or scope."""
         if self.around is None:
             return None
-        if path.form == "scope":
-            return self.around.scopes
-        return self.around.names if path.holder == "name" else self.around.status_messages
+        texts = {"name": self.around.names, "status.message": self.around.status_messages}
+        found = self.around.scopes if path.form == "scope" else texts[path.holder]
+        return found if found.null_count == len(found) else without_placeholders(found)
 
     def resource(self, key: str, column_type: Any) -> tuple[Rows, pa.Array] | None:
         """A resource attribute that is no list or map: for each span the place of its value or -1,
@@ -150,6 +153,20 @@ class Holders:
         found = np.full(self.attributes.owners, -1, dtype=np.int32)
         found[spans] = np.arange(len(spans), dtype=np.int32)
         return found, self._typed_events.take(column_type, rows[carriers[first]])
+
+    def moment(self, event: str) -> tuple[Rows, pa.Array] | None:
+        """The time of the first event of a name, in nanoseconds, as `resource` does."""
+        if self.around is None or len(self.around.events.items) == 0:
+            return None
+        events = self.around.events
+        places = np.flatnonzero(pc.equal(events.names, event).to_numpy(zero_copy_only=False))
+        if len(places) == 0:
+            return None
+        spans, first = np.unique(events.span[places], return_index=True)
+        found = np.full(self.attributes.owners, -1, dtype=np.int32)
+        found[spans] = np.arange(len(spans), dtype=np.int32)
+        times = events.items.field("time_unix_nano").take(pa.array(places[first]))
+        return found, times.view(pa.int64())
 
     def decoded(self, path: Path) -> Decoded | None:
         """The holder of a path as Python values; None when no span has it."""

@@ -44,6 +44,16 @@ def messages_of(value: object, direction: Direction) -> list[Message]:
     return _one(value, default)
 
 
+def exchange(items: list[Any], direction: Direction) -> list[Any]:
+    """Of what was said in one call, in order, the part asked for: the answer is at the end."""
+    answer = len(items)
+    while answer and isinstance(item := items[answer - 1], dict):
+        if item.get("event.name") != "gen_ai.choice" and item.get("role") != "assistant":
+            break
+        answer -= 1
+    return items[answer:] if direction == "output" else items[:answer]
+
+
 def _one(value: object, default: str) -> list[Message]:
     if isinstance(value, str):
         return [{"role": default, "parts": [{"type": "text", "content": value}]}] if value else []
@@ -63,11 +73,11 @@ def _one(value: object, default: str) -> list[Message]:
         elif isinstance(inner, str) and name == "message":
             value = {"content": inner}
     parts = parts_of(value)
-    if not parts:
+    if not parts and not (value.get("role") or outer is not value):
         return []
     message: Message = {"role": role_of(value, outer, default, parts), "parts": parts}
     speaker = value.get("name")
-    if isinstance(speaker, str) and speaker and parts[0]["type"] == "text":
+    if isinstance(speaker, str) and speaker and "event.name" not in value:
         message["name"] = speaker
     reason = outer.get("finish_reason") or value.get("finish_reason") or _stop(outer)
     if isinstance(reason, str) and reason:
@@ -99,9 +109,9 @@ def role_of(
                 return _ROLES[lower]
     if isinstance(said, str) and said:
         return said.lower()
-    if all(part["type"] == "tool_call_response" for part in parts):
+    if parts and all(part["type"] == "tool_call_response" for part in parts):
         return "tool"
-    return "assistant" if parts[0]["type"] in ("tool_call", "reasoning") else default
+    return "assistant" if parts and parts[0]["type"] in ("tool_call", "reasoning") else default
 
 
 def _joined(messages: list[Message]) -> list[Message]:
@@ -155,10 +165,7 @@ def answer_of(fields: dict[str, Any]) -> list[Message]:
         parts += [tool_call(call) for call in calls if isinstance(call, dict)]
     if not parts:
         return []
-    message: Message = {"role": "assistant", "parts": parts}
-    if isinstance(fields.get("finishReason"), str):
-        message["finish_reason"] = fields["finishReason"]
-    return [message]
+    return [{"role": "assistant", "parts": parts}]
 
 
 def is_canonical(value: object) -> bool:
@@ -169,12 +176,12 @@ def is_canonical(value: object) -> bool:
         if not isinstance(message, dict) or message.get("role") not in _KNOWN:
             return False
         parts = message.get("parts")
-        if not isinstance(parts, list):
+        if not isinstance(parts, list) or "tool_calls" in message:
             return False
         for part in parts:
             if not isinstance(part, dict) or not _is_canonical_part(part):
                 return False
-    return True
+    return any(message["parts"] for message in value)
 
 
 def _is_canonical_part(part: dict[str, Any]) -> bool:

@@ -14,6 +14,7 @@ _RESULTS = frozenset(
     ("tool_call_response", "tool-result", "tool_result", "function_call_output", "function_response", "toolresult")
 )  # fmt: skip
 _REASONING = frozenset(("reasoning", "thinking", "redacted_thinking"))
+_TOOL_ROLES = frozenset(("tool", "function", "toolmessage", "gen_ai.tool.message"))
 _MEDIA = frozenset(
     ("image_url", "input_image", "image", "input_audio", "file", "input_file", "media")
 )
@@ -35,22 +36,23 @@ def parts_of(message: dict[str, Any]) -> list[Part]:
         return [_response(message)]
     if kind in _REASONING and "role" not in message:
         return _reasoning(message)
-    if isinstance(message.get("parts"), list):
-        return [part for block in message["parts"] for part in _block(block)]
-    content = _content(message)
+    content = message["parts"] if isinstance(message.get("parts"), list) else _content(message)
     parts = [part for block in content for part in _block(block)]
     identity = message.get("tool_call_id")
-    if identity is None and str(message.get("role") or message.get("event.name", "")).endswith(
-        ("tool", "tool.message")
-    ):
+    role = str(message.get("role") or message.get("event.name", "")).lower()
+    if role in _TOOL_ROLES and identity is None:
         identity = message.get("id")
-    if isinstance(identity, str) and all(part["type"] == "text" for part in parts):
-        texts = "\n".join(part["content"] for part in parts)
-        return [{"type": "tool_call_response", "id": identity, "response": loaded(texts)}]
+    answers = role in _TOOL_ROLES or isinstance(identity, str)
+    if parts and answers and all(part["type"] == "text" for part in parts):
+        response: Part = {"type": "tool_call_response"}
+        if isinstance(identity, str):
+            response["id"] = identity
+        return [response | {"response": "\n".join(part["content"] for part in parts)}]
     for name in ("reasoning_content", "thinking"):
         if isinstance(message.get(name), str) and message[name]:
             parts.insert(0, {"type": "reasoning", "content": message[name]})
-    return parts + _calls(message)
+    known = {part.get("id") for part in parts if part["type"] == "tool_call"}
+    return parts + [call for call in _calls(message) if call.get("id") not in known or not known]
 
 
 def _content(message: dict[str, Any]) -> list[Any]:
@@ -114,7 +116,8 @@ def _block(item: object) -> list[Part]:
         text = block.get("content", block.get("text", block.get("refusal")))
         return [{"type": "text", "content": text}] if isinstance(text, str) and text else []
     if kind in _CALLS:
-        return [tool_call(block)]
+        call = tool_call(block)
+        return [call] if call["name"] else []  # OpenInference says it again among the calls
     if kind in _RESULTS:
         return [_response(block)]
     if kind in _REASONING:
@@ -157,12 +160,7 @@ def _response(block: dict[str, Any]) -> Part:
     if identity is not None:
         part["id"] = identity
     response = _first(block, "response", "result", "output", "content")
-    if isinstance(response, dict) and response.keys() == {"type", "value"}:  # AI SDK 5
-        response = response["value"]
-    if isinstance(response, list) and len(response) == 1 and isinstance(response[0], dict):
-        only = response[0]
-        response = only.get("text", only.get("json", response)) if len(only) <= 2 else response
-    part["response"] = loaded(response) if isinstance(response, str) else response
+    part["response"] = response
     return part
 
 
@@ -190,9 +188,9 @@ def _first(block: dict[str, Any], *names: str) -> Any:
     return next((block[name] for name in names if block.get(name) is not None), None)
 
 
-def loaded(text: str) -> Any:
-    """A text as JSON when it is an object or a list, else the text."""
-    if text[:1] in ("{", "["):
+def loaded(text: Any) -> Any:
+    """A text as JSON when it is an object or a list, else what was given."""
+    if isinstance(text, str) and text[:1] in ("{", "["):
         try:
             return orjson.loads(text)
         except orjson.JSONDecodeError:

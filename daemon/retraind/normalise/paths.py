@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-Form = Literal["attribute", "list", "map", "event", "events", "scope", "span", "resource"]
+import orjson
+
+Form = Literal["attribute", "list", "map", "event", "moment", "events", "scope", "span", "resource"]
 _STRUCTURE: tuple[tuple[str, Form], ...] = (
     ("resource:", "resource"),
     ("scope:", "scope"),
@@ -42,8 +44,8 @@ def parse(key: str) -> Path:
         raise ValueError(f"{key}: a JSON pointer starts with /")
     pointer = tuple(tail.split("/")[1:]) if mark else None
     if holder.startswith("event:"):
-        event, _, attribute = holder.removeprefix("event:").partition("/")
-        return Path("event", attribute, event, pointer)
+        event, slash, attribute = holder.removeprefix("event:").partition("/")
+        return Path("event" if slash else "moment", attribute, event, pointer)
     for start, form in _STRUCTURE:
         if holder.startswith(start):
             return Path(form, holder.removeprefix(start), "", pointer)
@@ -55,9 +57,21 @@ def parse(key: str) -> Path:
     return Path("attribute", holder, "", pointer)
 
 
+def _loaded(text: str) -> object:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+
+
 def follow(value: object, pointer: tuple[str, ...]) -> object:
-    """What a JSON pointer leads to, None when there is nothing; `*` gives a list of every item's."""
+    """What a JSON pointer leads to, None when there is nothing.
+
+    `*` gives a list of every item's; JSON inside a text is read on the way.
+    """
     for place, step in enumerate(pointer):
+        if isinstance(value, str) and value[:1] in ("{", "["):
+            value = _loaded(value)
         if isinstance(value, dict):
             value = value.get(step)
         elif not isinstance(value, list):

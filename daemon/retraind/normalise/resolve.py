@@ -19,7 +19,7 @@ from retraind.normalise.sources import Choice, canonical_text, choose, operation
 from retraind.normalise.typed import ARROW_TYPES, NATIVE, chosen
 
 # Columns that are read from JSON, value by value, when their turn comes (content.py).
-READ = frozenset(("messages", "parts", "documents"))
+READ = frozenset(("object", "messages", "parts", "tools", "documents"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +99,16 @@ def _one_convention_a_group(table: Sequence[Column], choices: dict[str, list[Cho
     """Columns of a group come from one convention an owner: the first that has any of them."""
     for group in {column.group for column in table if column.group is not None}:
         members = [column for column in table if column.group == group]
-        order = list(dict.fromkeys(s.convention for column in members for s in column.sources))
+        order = list(dict.fromkeys(s.counts_as for column in members for s in column.sources))
         options = [option for column in members for option in choices[column.name]]
-        if len({option.source.convention for option in options}) < 2:
+        if len({option.source.counts_as for option in options}) < 2:
             continue
         taken = np.full(len(options[0].rows), len(order), dtype=np.int32)
         for option in options:
-            rank = order.index(option.source.convention)
+            rank = order.index(option.source.counts_as)
             taken[(option.rows >= 0) & (taken > rank)] = rank
         for option in options:
-            mine = taken == order.index(option.source.convention)
+            mine = taken == order.index(option.source.counts_as)
             option.rows = np.where(mine, option.rows, -1)
 
 
@@ -159,7 +159,8 @@ def _by_distinct(found: Resolved, column: Column, options: list[Choice]) -> tupl
         ids, same = _distinct_ids(found.holders.attributes, column, option, vocabulary)
         vague_ids = [i for text, i in vocabulary.items() if text in column.vague]
         is_specific = ~np.isin(ids, vague_ids) if vague_ids else np.ones(owners, dtype=bool)
-        use = (ids >= 0) & ((value < 0) | (is_specific & ~specific))
+        beats = is_specific & ~specific & (not option.source.weak)
+        use = (ids >= 0) & ((value < 0) | beats)
         winner[use], value[use], specific[use] = number, ids[use], is_specific[use]
         place[use] = np.where(same[use], option.rows[use], -1)
     found.exact[place[place >= 0]] = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +19,11 @@ from retraind.normalise.conventions import (
     Source,
 )
 from retraind.normalise.holders import Holders
+from retraind.normalise.parts import loaded
 from retraind.normalise.paths import Path, follow
 from retraind.normalise.typed import ARROW_TYPES
 
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _INT64 = 2**63
 _EXACT_DOUBLE = 2**53
 
@@ -76,15 +79,18 @@ def permitted(holders: Holders, operations: dict[str, Mask], source: Source) -> 
 
 
 def operations(column: pa.StringArray) -> dict[str, Mask]:
-    """For each operation that occurs, the owners that have it."""
+    """For each operation that occurs, the owners that have it; those without are under ""."""
     encoded = column.dictionary_encode()
     codes = encoded.indices.fill_null(-1).to_numpy()
-    return {name: codes == i for i, name in enumerate(encoded.dictionary.to_pylist())}
+    found = {name: codes == i for i, name in enumerate(encoded.dictionary.to_pylist())}
+    return found | {"": codes == -1}
 
 
 def _open(
     holders: Holders, column: Column, source: Source, allowed: Mask | bool, missing: Mask
 ) -> Choice | None:
+    if source.time:
+        return _since_start(holders, source)
     path = source.path
     mapped = column.type == "texts" or source.values is not None
     if path.pointer is None and column.type not in ("numbers",):
@@ -102,6 +108,39 @@ def _open(
             )
             return None if found is None else Choice(source, *found)
     return _pointed(holders, "text" if mapped else column.type, source, missing & allowed)
+
+
+def _since_start(holders: Holders, source: Source) -> Choice | None:
+    """Seconds from the start of the span to a point in time: an event, or a time as text."""
+    if holders.around is None:
+        return None
+    owners = holders.attributes.owners
+    rows, stamps = np.full(owners, -1, dtype=np.int32), np.empty(0, dtype=np.int64)
+    if source.path.form == "moment":
+        found = holders.moment(source.path.event)
+        if found is not None:
+            rows, stamps = found[0], found[1].to_numpy()
+    elif (texts := _pointed(holders, "text", source, np.ones(owners, dtype=bool))) is not None:
+        times = [_nanoseconds(text) for text in texts.values.to_pylist()]
+        rows, stamps = texts.rows, np.array(times, dtype=np.int64)
+    started = holders.around.started
+    rows = np.where((rows >= 0) & (started > 0), rows, -1).astype(np.int32)
+    held = np.flatnonzero(rows >= 0)
+    seconds = np.full(len(stamps), -1.0)
+    seconds[rows[held]] = (stamps[rows[held]] - started[held]) / 1e9
+    rows[held[seconds[rows[held]] < 0]] = -1
+    return Choice(source, rows, pa.array(seconds)) if (rows >= 0).any() else None
+
+
+def _nanoseconds(text: str) -> int:
+    """An RFC 3339 time; 0 when it is none."""
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        return 0
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=dt.UTC)
+    return int((moment - _EPOCH) / dt.timedelta(microseconds=1)) * 1000
 
 
 def _structure(holders: Holders, source: Source, allowed: Mask | bool) -> Choice | None:
@@ -125,11 +164,31 @@ def _pointed(
     values: list[Any] = []
     for index in np.flatnonzero(wanted[decoded.owners]).tolist():
         owner, value = decoded.owners[index], decoded.shared(index)
-        found = coerced(inside(value, source.path), column_type)
+        value = _joined(inside(value, source.path)) if source.join else inside(value, source.path)
+        if column_type == "text" and source.path.pointer == () and not isinstance(value, str):
+            value = decoded.texts[index]
+        found = coerced(value, column_type)
         if found is not None:
             rows[owner] = len(values)
             values.append(found)
     return Choice(source, rows, pa.array(values, ARROW_TYPES[column_type])) if values else None
+
+
+def _joined(value: Any) -> Any:
+    """The texts of a list, each without its quotes, a line each."""
+    if not isinstance(value, list):
+        return value
+    return "\n".join(text for item in value if isinstance(text := unquoted(item), str)) or None
+
+
+def unquoted(value: Any) -> Any:
+    """A text that is JSON text in quotes without them; else what was given."""
+    if isinstance(value, str) and len(value) > 1 and value[0] == value[-1] == '"':
+        try:
+            return orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return value
+    return value
 
 
 def inside(value: Any, path: Path) -> Any:
@@ -171,8 +230,13 @@ def _number(value: Any, column_type: ColumnType) -> int | float | None:
 
 
 def _vector(value: Any) -> list[float] | None:
+    """A list of numbers, or the first of a list of such lists; either may be JSON text."""
+    if isinstance(value, str):
+        value = loaded(value)
     if not isinstance(value, list) or not value:
         return None
+    if isinstance(value[0], list | str):
+        return _vector(value[0])
     if any(isinstance(x, bool) or not isinstance(x, int | float) for x in value):
         return None
     try:

@@ -26,6 +26,8 @@ ARROW_TYPES: dict[ColumnType, pa.DataType] = {
     "numbers": pa.list_(pa.float32()),
     "messages": pa.string(),
     "parts": pa.string(),
+    "object": pa.string(),
+    "tools": pa.string(),
     "documents": pa.string(),
 }
 # What plain values can be taken as; the other column types are read from JSON (content.py).
@@ -131,6 +133,13 @@ def _placeholders(attributes: Attributes) -> Mask | None:
     blank = np.zeros(attributes.count, dtype=bool)
     blank[places[hit.to_numpy(zero_copy_only=False)]] = True
     return blank if blank.any() else None
+
+
+def without_placeholders(texts: pa.StringArray) -> pa.StringArray:
+    """NULL instead of texts that stand for "nothing"."""
+    known = pc.is_in(texts, pa.array(sorted(conventions.PLACEHOLDERS)))
+    blank = pc.or_(known, pc.starts_with(texts, conventions.PLACEHOLDER_PREFIX))
+    return pc.if_else(pc.fill_null(blank, False), None, texts)
 
 
 def _coerce(attributes: Attributes, column_type: PlainType, places: Rows) -> pa.Array:

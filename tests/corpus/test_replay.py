@@ -1,0 +1,65 @@
+"""Every fixture becomes the expected rows: in process, and through a daemon by gRPC and HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from acceptance_harness import LOGS, post, rows
+from corpus.comparison import differences, normalised
+from corpus.expected import COLUMNS, EVALUATION_COLUMNS, Fixture, fixtures
+from harness import Daemon
+
+FIXTURES = fixtures()
+SPAN_COLUMNS = ", ".join(["trace_id", "span_id", "norm_source", *sorted(COLUMNS)])
+RESULT_COLUMNS = ", ".join(["trace_id", "span_id", *sorted(EVALUATION_COLUMNS)])
+
+
+@pytest.mark.parametrize("fixture", FIXTURES, ids=lambda fixture: fixture.name)
+def test_a_fixture_gives_the_expected_rows(fixture: Fixture) -> None:
+    assert differences(fixture, *normalised(fixture), with_logs=False) == []
+
+
+def send_by_grpc(daemon: Daemon, fixture: Fixture) -> None:
+    daemon.export(fixture.traces)
+    if fixture.logs:
+        with daemon.channel() as channel:
+            channel.unary_unary(LOGS)(fixture.logs, timeout=20)
+
+
+def send_by_http(daemon: Daemon, fixture: Fixture) -> None:
+    """The logs first: the order of arrival must not matter."""
+    if fixture.logs:
+        assert post(daemon, fixture.logs, path="/v1/logs").status_code == 200
+    assert post(daemon, fixture.traces).status_code == 200
+
+
+SENDERS = {"grpc": send_by_grpc, "http": send_by_http}
+
+
+@pytest.fixture(scope="module", params=SENDERS)
+def sent_to(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Daemon]:
+    """A daemon of its own for each protocol: the second sending would be a duplicate."""
+    with Daemon(tmp_path_factory.mktemp("corpus") / "data") as daemon:
+        for fixture in FIXTURES:
+            if fixture.traces:
+                SENDERS[request.param](daemon, fixture)
+        yield daemon
+
+
+def test_a_daemon_that_received_the_corpus_has_the_expected_rows(sent_to: Daemon) -> None:
+    spans = rows(sent_to, f"select {SPAN_COLUMNS} from spans")
+    results = rows(sent_to, f"select {RESULT_COLUMNS} from evaluations")
+    wrong = []
+    for fixture in FIXTURES:
+        traces = {found.span.trace_id.hex() for found in fixture.found()}
+        wrong += differences(
+            fixture,
+            [row for row in spans if row["trace_id"] in traces],
+            [row for row in results if row["trace_id"] in traces],
+            with_logs=True,
+        )
+    assert wrong == []
