@@ -66,6 +66,7 @@ def normalise_traces(decoded: DecodedTraces, *, attribute_limit: int) -> Normali
         detect.of_keys(attributes)
         | shared.scope_shows[decoded.scope]
         | shared.resource_shows[decoded.resource],
+        decoded.items.field("start_time_unix_nano").to_numpy().view("int64"),
     )
     resolved = resolve(attributes, COLUMNS, around)
     content.fill(resolved, COLUMNS)
