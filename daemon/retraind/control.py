@@ -24,7 +24,7 @@ from retraind.console.daemon import (
 )
 from retraind.errors import QueryError
 from retraind.evaluate.evaluator import Evaluator
-from retraind.evaluate.memory import Memory, Series
+from retraind.evaluate.memory import ActiveReference, Memory, Series
 from retraind.evaluate.references import NewReference, references_of_panes, write_references
 from retraind.model import HOUR_NS, Json, SeriesKey
 from retraind.store.database import Database
@@ -33,7 +33,7 @@ from retraind.telemetry import Telemetry
 from retraind.webhook import outbox
 from retraind.webhook.deliver import Delivery
 from retraind.window.plan import MonitorPlan
-from retraind.window.reference import counts_from_table, freeze
+from retraind.window.reference import Reference, counts_from_table, freeze
 
 SHOWN_ROWS = 200
 ANSWER_SECONDS = 1.0  # from the interrupt of a query to its answer, interrupted or not
@@ -140,7 +140,11 @@ class Control:
     async def pin_reference(self, request: PinReference) -> Sequence[Json]:
         job = self._evaluator.submit(lambda memory, config: self._pin(memory, config, request))
         pinned = await asyncio.wrap_future(job)
-        return [row for row in await self.references() if row["active"] and row["id"] in pinned]
+        return [
+            row
+            for row in await self.references()
+            if row["active"] and row["id"] in pinned and _fits(_series_key(row), request)
+        ]
 
     def _pin(self, memory: Memory, config: Config, request: PinReference) -> set[str]:
         """On the evaluation thread, between two ticks."""
@@ -163,13 +167,19 @@ class Control:
                 if request.table is None:
                     new = references_of_panes(tx, {series: first_ns}, last_ns)
                 else:
-                    reference = _from_table(request.table, MonitorPlan.from_settings(monitor))
+                    active = memory.references.get(series.id)
+                    plan = MonitorPlan.from_settings(monitor)
+                    reference = _from_table(request.table, plan, active)
                     rows = request.table.num_rows
                     new = [NewReference(series, reference, rows, None, None)] if rows else []
                 write_references(tx, memory, new, source=request.source, now_ns=now_ns)
                 pinned |= {each.reference.id for each in new}
         if not pinned:
-            raise QueryError("the chosen series have no closed panes in that time")
+            raise QueryError(
+                "the chosen series have no closed panes in that time"
+                if request.table is None
+                else f"{request.source} has no rows"
+            )
         return pinned
 
     async def webhooks(self) -> Sequence[OutboxStatus]:
@@ -216,11 +226,19 @@ def _range(
     return first_ns // HOUR_NS * HOUR_NS, last_ns
 
 
-def _from_table(table: pa.Table, plan: MonitorPlan) -> Any:
+def _from_table(table: pa.Table, plan: MonitorPlan, active: ActiveReference | None) -> Reference:
+    """The counts of a file, beside the evaluations of the present reference.
+
+    A file holds no evaluations. A reference without them would leave every fail rate of the series
+    without a baseline, and so without an alarm.
+    """
     try:
-        return freeze("pinned", counts_from_table(table, plan))
+        counts = counts_from_table(table, plan)
     except ValueError as error:
         raise QueryError(str(error)) from error
+    present = {} if active is None else active.reference.counts
+    evaluations = {key: item for key, item in present.items() if key[2] in ("score", "rate")}
+    return freeze("pinned", {**evaluations, **counts})
 
 
 def _total(metric: Any) -> int:
@@ -231,9 +249,7 @@ def _total(metric: Any) -> int:
 def _series_statuses(rows: list[Json]) -> tuple[SeriesStatus, ...]:
     by_key: dict[SeriesKey, SeriesStatus] = {}
     for row in rows:
-        key = SeriesKey(
-            row["monitor"], row["service_name"], row["environment"], row["model"], row["cohort"]
-        )
+        key = _series_key(row)
         known = by_key.setdefault(
             key, SeriesStatus(key, (), row["reference_id"], row["window_start_ns"])
         )
@@ -242,12 +258,15 @@ def _series_statuses(rows: list[Json]) -> tuple[SeriesStatus, ...]:
     return tuple(by_key.values())
 
 
-def _window_status(row: Json) -> WindowStatus:
-    key = SeriesKey(
+def _series_key(row: Json) -> SeriesKey:
+    return SeriesKey(
         row["monitor"], row["service_name"], row["environment"], row["model"], row["cohort"]
     )
+
+
+def _window_status(row: Json) -> WindowStatus:
     return WindowStatus(
-        series=key,
+        series=_series_key(row),
         feature=row["feature"],
         end_ns=row["end_ns"],
         sessions=row["sessions"],

@@ -57,12 +57,20 @@ def status(as_json: bool, quiet: bool, **where: Any) -> int:
         for feature, state in row["states"].items()
     ]
     _list(series, (*_SERIES, "feature", "state", "reference"), "Series")
-    windows = [{**row["series"], **row} for row in body["windows"]]
+    windows = [{**row["series"], **row} for row in _last(body["windows"])]
     results = ("feature", "end_at", "sessions", "verdict", "score", "p_value", "rate")
     _list(windows, (*_SERIES, *results), "Last windows")
     _list(body["triggers"], ("id", "service_name", "model", "reason", "created_at"), "Triggers")
     _list(body["outbox"], ("trigger_id", "destination", "status", "attempts"), "Deliveries")
     return code
+
+
+def _last(windows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of window results, newest first, those of the last window of each series."""
+    ends: dict[tuple[Any, ...], Any] = {}
+    for row in windows:
+        ends.setdefault(tuple(row["series"].values()), row["end_at"])
+    return [row for row in windows if row["end_at"] == ends[tuple(row["series"].values())]]
 
 
 @click.group()
@@ -73,7 +81,7 @@ def reference() -> None:
     Examples:
       retraind reference list
       retraind reference pin --model gpt-4o --from training.parquet
-      retraind reference show ref_5f2c
+      retraind reference show 734d0d65a34e2247cc1fe715469299c5
     """
 
 
@@ -181,7 +189,7 @@ def webhook() -> None:
     \b
     Examples:
       retraind webhook list
-      retraind webhook retry rt_01JD4 --destination pipeline
+      retraind webhook retry rt_f79af66aea78ef0f628710c22c1a92d5 --destination pipeline
       retraind webhook test pipeline
     """
 
@@ -205,7 +213,7 @@ def webhook_list(as_json: bool, **where: Any) -> int:
 @click.option("--destination", help="Only this destination.")
 @target_options
 def webhook_retry(trigger_id: str, destination: str | None, **where: Any) -> int:
-    """Deliver a trigger again at once, with the same id and body."""
+    """Try again at once wherever TRIGGER is not delivered, with the same id and body."""
     wanted = {"trigger_id": trigger_id}
     if destination is not None:
         wanted["destination"] = destination

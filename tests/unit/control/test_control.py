@@ -26,6 +26,9 @@ def world(tmp_path: Path) -> Iterator[World]:
     world.close()
 
 
+TRAINING = pa.table({"intent": ["order"] * 30 + [None] * 2, "input_tokens": [5] * 32})
+
+
 def control(world: World) -> Control:
     def reload() -> list[str]:
         world.evaluator.configure(world.config)
@@ -84,14 +87,43 @@ def test_without_a_range_the_newest_panes_are_pinned(world: World) -> None:
 
 def test_a_training_distribution_becomes_the_reference(world: World) -> None:
     fed(world)
-    table = pa.table({"intent": ["order"] * 30 + [None] * 2, "input_tokens": [5] * 32})
-    rows = pin(world, table=table)
+    rows = pin(world, table=TRAINING)
     assert [row["sessions"] for row in rows] == [32, 32]  # one for each series
-    assert len({row["id"] for row in rows}) == 1
-    found = asyncio.run(control(world).reference(rows[0]["id"]))
+    (ours,) = (row for row in rows if row["service_name"] == "rag-api")
+    found = asyncio.run(control(world).reference(ours["id"]))
     assert found is not None
     shown = {row["feature"]: (row["sessions"], row["missing"]) for row in found["features"]}
-    assert shown == {"input_tokens": (32, 0), "intent": (30, 2)}
+    assert shown["input_tokens"] == (32, 0)
+    assert shown["intent"] == (30, 2)
+    assert set(shown) == {"input_tokens", "intent", "grounded"}, "nothing else of the old one"
+
+
+def test_a_training_distribution_leaves_fail_rates_their_baseline(world: World) -> None:
+    """Of 50 sessions an hour 5 fail; the file says nothing about evaluations."""
+    fed(world)
+    pin(world, table=TRAINING)
+    newest = "select max(epoch_ns(window_end)) as at from windows"
+    before = world.rows(newest)[0]["at"]
+    world.evaluator.stop()
+    for hour in range(8, 11):
+        world.send(an_hour(hour, 50, failing=0.1))
+    world.tick()
+    rates = world.rows(
+        "select verdict, baseline_rate from windows join series on series.id = series_id "
+        f"where kind = 'rate' and epoch_ns(window_end) > {before} and service_name = 'rag-api'"
+    )
+    assert rates
+    assert {row["verdict"] for row in rates} == {"ok"}
+    assert all(row["baseline_rate"] == pytest.approx(0.1) for row in rates)
+
+
+def test_only_what_was_pinned_is_answered(world: World) -> None:
+    fed(world)
+    pin(world, table=TRAINING, service_name="other")
+    rows = pin(world, table=TRAINING, service_name="rag-api")
+    assert [row["service_name"] for row in rows] == ["rag-api"]
+    listed = asyncio.run(control(world).references())
+    assert [row["active"] for row in listed] == [True, True, False, False]
 
 
 def test_a_pinned_reference_starts_detectors_anew_for_good(world: World) -> None:
@@ -108,6 +140,7 @@ def test_a_pinned_reference_starts_detectors_anew_for_good(world: World) -> None
         {"service_name": "nobody"},
         {"start_ns": START_NS - 9 * HOUR_NS, "end_ns": START_NS - HOUR_NS},
         {"table": pa.table({"colour": ["red"]})},
+        {"table": TRAINING.slice(0, 0)},
     ],
 )
 def test_what_cannot_be_pinned_is_said_and_changes_nothing(world: World, asked: Any) -> None:

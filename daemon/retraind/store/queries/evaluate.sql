@@ -36,7 +36,7 @@ order by all
 -- Spans of a time range in traces of one source, with the columns that the monitors read ({extra}).
 -- Spans before $pane_start are context: only those of traces that go on, or are judged, from there
 -- on, and only with what is inherited or names a version ({context}): features, texts among them,
--- are read for the panes' own hours alone.
+-- are read for the panes' own hours alone, also from log records.
 with stored as not materialized (
   select * from {spans} where seq <= $through
 ),
@@ -45,24 +45,146 @@ mine as materialized (
   where left(coalesce(service_name, ''), 128) = $service_name
     and left(coalesce(environment, ''), 128) = $environment
     and (start_time >= make_timestamp_ns($pane_start) or trace_id in (
-      select trace_id from {evaluations} where time >= make_timestamp_ns($pane_start)))
+      select trace_id from {evaluations} where seq <= $through))
 )
 select seq, trace_id, span_id, parent_span_id, start_time, service_name, environment, operation,
-       request_model, response_model, session_id, run_id, variant{extra}
-from stored semi join mine using (trace_id)
-where start_time >= make_timestamp_ns($pane_start)
+       request_model, response_model, session_id, run_id, variant,
+       memory.main.call_part(operation, scope_name, status, duration_ns, input_tokens,
+         output_tokens, attributes) as part{extra}
+from {told_spans} semi join mine using (trace_id)
+where start_time >= make_timestamp_ns($pane_start) and seq <= $through
 union all by name
 select seq, trace_id, span_id, parent_span_id, start_time, service_name, environment, operation,
-       request_model, response_model, session_id, run_id, variant{context}
-from stored semi join mine using (trace_id)
-where start_time < make_timestamp_ns($pane_start)
+       request_model, response_model, session_id, run_id, variant,
+       memory.main.call_part(operation, scope_name, status, duration_ns, input_tokens,
+         output_tokens, attributes) as part{context}
+from {told_spans} semi join mine using (trace_id)
+where start_time < make_timestamp_ns($pane_start) and seq <= $through
+
+-- name: judged_spans
+-- Earlier spans of traces that are judged long after: of those that one source takes part in.
+with old as (
+  select * from {told_spans} where trace_id in (select unnest($traces)) and seq <= $through
+),
+mine as (
+  select distinct trace_id from old
+  where left(coalesce(service_name, ''), 128) = $service_name
+    and left(coalesce(environment, ''), 128) = $environment
+)
+select seq, trace_id, span_id, parent_span_id, start_time, service_name, environment, operation,
+       request_model, response_model, session_id, run_id, variant,
+       memory.main.call_part(operation, scope_name, status, duration_ns, input_tokens,
+         output_tokens, attributes) as part{context}
+from old semi join mine using (trace_id)
+
+-- name: spans_of_traces
+-- Which spans of these traces there are.
+select distinct trace_id, span_id
+from {spans}
+where trace_id in (select unnest($traces)) and seq <= $through
 
 -- name: pane_evaluations
--- Evaluation results of an hour range by their own time.
-select seq, time, trace_id, span_id, name, score, label, passed, evaluator,
-       evaluator_version, error_type, kind, run_id, variant
+-- Automated results of an hour range by their own time, and what repeats them around it.
+select seq, coalesce(time, received_at) as time, trace_id, span_id, response_id, session_id, name,
+       score, label, passed, evaluator, evaluator_version, error_type, kind, source,
+       idempotency_key, run_id, variant
+from {evaluations}
+where seq <= $through and kind = 'automated'
+
+-- name: pane_feedback
+-- What people say, whenever they do, of calls from a time on.
+select seq, coalesce(time, received_at) as time, trace_id, span_id, response_id, session_id, name,
+       score, label, passed, evaluator, evaluator_version, error_type, kind, source,
+       idempotency_key, run_id, variant
+from {evaluations}
+where seq <= $through and kind <> 'automated'
+
+-- name: spans_of_responses
+-- The span that gave each of these responses.
+select response_id, arg_min(trace_id, seq) as trace_id, arg_min(span_id, seq) as span_id
+from {spans}
+where response_id in (select unnest($responses)) and seq <= $through
+group by response_id
+
+-- name: traces_of_sessions
+-- The newest trace of each of these sessions at a time.
+with asked as (
+  select unnest($sessions) as session_id, make_timestamp_ns(unnest($times)) as at
+)
+select asked.session_id, epoch_ns(asked.at) as at, arg_max(s.trace_id, s.start_time) as trace_id
+from asked join {spans} s using (session_id)
+where s.start_time <= asked.at and s.seq <= $through
+group by asked.session_id, asked.at
+
+-- name: fresh_judgements
+-- What has come besides spans: details, feedback, and results of hours before $closed.
+select
+  (select count(*) from {span_details} where seq <= $through) as details,
+  count(*) filter (where kind <> 'automated') as feedback,
+  count(*) filter (where kind = 'automated'
+    and coalesce(time, received_at) < make_timestamp_ns($closed)) as late
 from {evaluations}
 where seq <= $through
+
+-- name: hours_of_details
+-- Sources and hours of spans that new log records tell of.
+select distinct left(coalesce(service_name, ''), 128) as service_name,
+       left(coalesce(environment, ''), 128) as environment,
+       epoch_ns(date_trunc('hour', start_time)) as hour_ns
+from {spans} semi join {span_details} using (trace_id, span_id)
+where seq <= $through
+
+-- name: hours_of_feedback
+-- Sources and hours of the traces that new feedback is about.
+with fresh as (
+  select distinct trace_id, response_id, session_id from {evaluations}
+  where kind <> 'automated' and seq <= $through
+)
+select distinct left(coalesce(service_name, ''), 128) as service_name,
+       left(coalesce(environment, ''), 128) as environment,
+       epoch_ns(date_trunc('hour', start_time)) as hour_ns
+from {spans}
+where seq <= $through and (
+  trace_id in (select trace_id from fresh where trace_id is not null)
+  or response_id in (select response_id from fresh where trace_id is null and response_id is not null)
+  or session_id in (select session_id from fresh where trace_id is null and session_id is not null))
+
+-- name: hours_of_late_evaluations
+-- Sources that new results of hours before $closed are about, and the hours of the results.
+with fresh as (
+  select trace_id, response_id, coalesce(time, received_at) as time from {evaluations}
+  where kind = 'automated' and seq <= $through
+    and coalesce(time, received_at) < make_timestamp_ns($closed)
+),
+judged as (
+  select service_name, environment, time
+  from {spans} s join fresh on s.trace_id = fresh.trace_id
+  where s.seq <= $through
+  union all
+  select service_name, environment, time
+  from {spans} s join fresh on fresh.trace_id is null and s.response_id = fresh.response_id
+  where s.seq <= $through
+)
+select distinct left(coalesce(service_name, ''), 128) as service_name,
+       left(coalesce(environment, ''), 128) as environment,
+       epoch_ns(date_trunc('hour', time)) as hour_ns
+from judged
+
+-- name: hours_that_waited
+-- Sources of new spans that results have waited for, and the hours of the results.
+with judged as (
+  select service_name, environment, coalesce(e.time, e.received_at) as time
+  from {spans} s join {evaluations} e on s.trace_id = e.trace_id
+  where s.seq <= $through and e.seq <= $through and e.kind = 'automated'
+  union all
+  select service_name, environment, coalesce(e.time, e.received_at) as time
+  from {spans} s join {evaluations} e on e.trace_id is null and s.response_id = e.response_id
+  where s.seq <= $through and e.seq <= $through and e.kind = 'automated'
+)
+select distinct left(coalesce(service_name, ''), 128) as service_name,
+       left(coalesce(environment, ''), 128) as environment,
+       epoch_ns(date_trunc('hour', time)) as hour_ns
+from judged
 
 -- name: deleted_through
 -- Up to which event time rows may be missing: deleted by retention, or in a file that was set aside.
@@ -147,11 +269,11 @@ from state."references"
 where active
 
 -- name: list_references
--- Every reference with its series, newest first.
+-- Every reference with its series, active ones first, then the newest.
 select r.id, s.monitor, s.service_name, s.environment, s.model, s.cohort, r.kind, r.source,
        r.created_at, r.first_time, r.last_time, r.sessions, r.active
 from state."references" r join state.series s on r.series_id = s.id
-order by r.created_at desc, r.id
+order by r.active desc, r.created_at desc, r.id
 
 -- name: read_reference_counts
 -- The frozen counts of one reference.
