@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 
 from retraind import __version__
+from retraind.cli.feedback import feedback
 from retraind.cli.manage import reference, status, webhook
 from retraind.cli.query import sql
 from retraind.errors import ConfigError, RetraindError, StartError
@@ -120,7 +121,7 @@ def version() -> int:
     return 0
 
 
-for _command in (status, sql, reference, webhook):
+for _command in (status, sql, feedback, reference, webhook):
     cli.add_command(_command)
 
 

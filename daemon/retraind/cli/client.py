@@ -24,6 +24,10 @@ class Unreachable(click.ClickException):
 class Declined(click.ClickException):
     """The daemon answered with an error."""
 
+    def __init__(self, response: httpx2.Response) -> None:
+        super().__init__(_reason(response))
+        self.response = response
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -76,7 +80,7 @@ class Client:
                 f"no daemon answers for {self._name} ({error}); start it with `retraind serve`"
             ) from error
         if response.is_error:
-            raise Declined(_reason(response))
+            raise Declined(response)
         return response
 
     def get(self, path: str, **options: Any) -> Any:
@@ -110,7 +114,7 @@ def target_options(function: _Function) -> _Function:
     folder = click.Path(file_okay=False, path_type=Path)
     file = click.Path(exists=True, dir_okay=False, path_type=Path)
     for option in (
-        click.option("--token-file", type=file, help="File with the admin token, for --url."),
+        click.option("--token-file", type=file, help="File with the token, for --url."),
         click.option("--url", help="Admin address of a daemon elsewhere, e.g. http://host:9464."),
         click.option(
             "--data", type=folder, default=DEFAULT_DATA, show_default=True,
