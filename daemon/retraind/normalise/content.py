@@ -16,12 +16,13 @@ import pyarrow.compute as pc
 
 from retraind.normalise import messages
 from retraind.normalise.attributes import STRING
+from retraind.normalise.coerce import is_placeholder, unquoted
 from retraind.normalise.conventions import Column, Source
 from retraind.normalise.documents import documents_of
 from retraind.normalise.holders import Decoded
 from retraind.normalise.parts import loaded
 from retraind.normalise.resolve import Resolved, Winner
-from retraind.normalise.sources import inside, is_placeholder, permitted, unquoted
+from retraind.normalise.sources import inside, permitted
 
 _INFERENCE = ("chat", "text_completion")
 
@@ -215,7 +216,7 @@ def _texts(resolved: Resolved, name: str, found: Spoken) -> None:
 def _system(resolved: Resolved, column: Column, asked: Spoken) -> None:
     """Their own attribute first, else the system messages."""
 
-    def convert(value: Any, source: Source) -> Any:
+    def convert(value: Any, _: Source) -> Any:
         if isinstance(value, str):
             return value
         return messages.all_text(messages.messages_of(value, "input"))

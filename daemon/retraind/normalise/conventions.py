@@ -20,7 +20,7 @@ ColumnType = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """A value map: texts in lower case to canonical values, exact ones first, then by their start or end."""
+    """A value map: texts in lower case to canonical values: exact ones, then by start or end."""
 
     exact: Mapping[str, str]
     endings: tuple[tuple[str, str], ...]

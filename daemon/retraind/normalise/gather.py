@@ -34,7 +34,7 @@ class Gathered:
 
 
 def gather(attributes: Attributes, prefix: str, *, indexed: bool) -> Gathered | None:
-    """The attributes below `prefix`: one list when `indexed`, else one object. None: there are none.
+    """The attributes below `prefix`: one list when `indexed`, else one object; None without any.
 
     Keys that do not go on with a number are no part of a list.
     """

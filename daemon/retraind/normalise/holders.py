@@ -118,6 +118,12 @@ class Holders:
         found = self.around.scopes if path.form == "scope" else texts[path.holder]
         return found if found.null_count == len(found) else without_placeholders(found)
 
+    def carried(self, path: Path, column_type: Any) -> tuple[Rows, pa.Array] | None:
+        """An attribute of the resource or of an event."""
+        if path.form == "resource":
+            return self.resource(path.holder, column_type)
+        return self.event(path, column_type)
+
     def resource(self, key: str, column_type: Any) -> tuple[Rows, pa.Array] | None:
         """A resource attribute that is no list or map: for each span the place of its value or -1,
         and the values.
@@ -176,13 +182,8 @@ class Holders:
         return self._decoded[key]
 
     def _decode(self, path: Path) -> Decoded | None:
-        if path.form == "attribute":
-            rows = self.typed.usable(path.holder, "any")
-            if rows is None:
-                return None
-            owners = np.flatnonzero(rows >= 0).astype(np.int32)
-            places = rows[owners]
-            return Decoded(owners, _json(self.attributes, places), self.incomplete, places)
+        if path.form == "events":
+            return self._events(path.holder)
         if path.form in ("list", "map"):
             found = gather(self.attributes, path.holder, indexed=path.form == "list")
             if found is None:
@@ -190,16 +191,22 @@ class Holders:
             self.incomplete[found.owners[found.holes]] = True
             return Decoded(found.owners, found.texts.to_pylist(), self.incomplete)
         if path.form == "event":
-            event = self.event(path, "text")
-            if event is None:
-                return None
-            place, values = event
-            owners = np.flatnonzero(place >= 0).astype(np.int32)
-            texts = values.take(pa.array(place[owners])).to_pylist()
-            return Decoded(owners, texts, self.incomplete)
-        if path.form == "events":
-            return self._events(path.holder)
-        return None
+            return self._of_event(path)
+        rows = self.typed.usable(path.holder, "any") if path.form == "attribute" else None
+        if rows is None:
+            return None
+        owners = np.flatnonzero(rows >= 0).astype(np.int32)
+        places = rows[owners]
+        return Decoded(owners, _json(self.attributes, places), self.incomplete, places)
+
+    def _of_event(self, path: Path) -> Decoded | None:
+        event = self.event(path, "text")
+        if event is None:
+            return None
+        place, values = event
+        owners = np.flatnonzero(place >= 0).astype(np.int32)
+        texts = values.take(pa.array(place[owners])).to_pylist()
+        return Decoded(owners, texts, self.incomplete)
 
     def _events(self, name: str) -> Decoded | None:
         """The message events of each span (or those of one name) as {name, attributes}."""

@@ -13,10 +13,11 @@ from retraind.decode.columnar import Indices
 from retraind.normalise import schema
 from retraind.normalise.attributes import Attributes, Rows
 from retraind.normalise.carriers import ITEMS, KINDS, NO_LABEL, Items
+from retraind.normalise.coerce import coerced
 from retraind.normalise.events import Links
 from retraind.normalise.holders import Holders
 from retraind.normalise.paths import Path
-from retraind.normalise.sources import coerced, inside
+from retraind.normalise.sources import inside
 from retraind.normalise.text import hex_text
 from retraind.normalise.verdicts import verdict
 

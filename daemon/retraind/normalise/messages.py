@@ -19,13 +19,14 @@ _ROLES = {
     "human": "user", "ai": "assistant", "model": "assistant", "developer": "system",
     "function": "tool", "humanmessage": "user", "aimessage": "assistant",
     "aimessagechunk": "assistant", "systemmessage": "system", "toolmessage": "tool",
-    "functionmessage": "tool", "chatbot": "assistant", "bot": "assistant", "model_output": "assistant",
-    "gen_ai.user.message": "user", "gen_ai.system.message": "system",
+    "functionmessage": "tool", "chatbot": "assistant", "bot": "assistant",
+    "model_output": "assistant", "gen_ai.user.message": "user", "gen_ai.system.message": "system",
     "gen_ai.assistant.message": "assistant", "gen_ai.tool.message": "tool",
     "gen_ai.choice": "assistant",
 }  # fmt: skip
-_OTHER_PARTS = frozenset(("reasoning", "blob", "uri", "file"))
-_KNOWN = frozenset(("system", "user", "assistant", "tool"))
+# Tuples: what a sender calls a role or a type may not be hashable.
+_OTHER_PARTS = ("reasoning", "blob", "uri", "file")
+_ROLES_IN_ORDER = ("user", "assistant", "system", "tool")
 # Objects that hold the messages rather than being one.
 _LISTS = ("messages", "contents", "choices", "replies", "generations", "output", "input", "prompt")
 _INSIDE = ("message", "kwargs", "data")
@@ -63,30 +64,35 @@ def _one(value: object, default: str) -> list[Message]:
         return []
     for name in _LISTS:
         if isinstance(value.get(name), list) and "role" not in value:
-            direction: Direction = "output" if default == "assistant" else "input"
-            return messages_of(value[name], direction)
-    outer = value
-    for name in _INSIDE:
-        inner = value.get(name)
-        if isinstance(inner, dict) and "role" not in value:
-            value = {**inner, "type": inner.get("type") or _class_of(outer)}
-        elif isinstance(inner, str) and name == "message":
-            value = {"content": inner}
-    parts = parts_of(value)
-    if not parts and not (value.get("role") or outer is not value):
+            return messages_of(value[name], "output" if default == "assistant" else "input")
+    inner = _unwrapped(value)
+    parts = parts_of(inner)
+    if not parts and inner is value and not value.get("role"):
         return []
-    message: Message = {"role": role_of(value, outer, default, parts), "parts": parts}
-    speaker = value.get("name")
-    if isinstance(speaker, str) and speaker and "event.name" not in value:
+    message: Message = {"role": role_of(inner, value, default, parts), "parts": parts}
+    speaker = inner.get("name")
+    if isinstance(speaker, str) and speaker and "event.name" not in inner:
         message["name"] = speaker
-    reason = outer.get("finish_reason") or value.get("finish_reason") or _stop(outer)
-    if isinstance(reason, str) and reason:
+    reason = _finish(value) or _finish(inner)
+    if reason:
         message["finish_reason"] = reason
     return [message]
 
 
-def _stop(value: dict[str, Any]) -> object:
-    return value.get("stop_reason") or value.get("finishReason")
+def _unwrapped(value: dict[str, Any]) -> dict[str, Any]:
+    """The message in an envelope: a choice, an event, a serialised object."""
+    for name in _INSIDE:
+        inner = value.get(name)
+        if isinstance(inner, dict) and "role" not in value:
+            value = {**inner, "type": inner.get("type") or _class_of(value)}
+        elif isinstance(inner, str) and name == "message":
+            value = {"content": inner}
+    return value
+
+
+def _finish(value: dict[str, Any]) -> str | None:
+    found = (value.get(name) for name in ("finish_reason", "stop_reason", "finishReason"))
+    return next((reason for reason in found if isinstance(reason, str) and reason), None)
 
 
 def _class_of(value: dict[str, Any]) -> object:
@@ -103,7 +109,7 @@ def role_of(
     for name in (said, value.get("type")):
         if isinstance(name, str):
             lower = name.lower()
-            if lower in _KNOWN:
+            if lower in _ROLES_IN_ORDER:
                 return lower
             if lower in _ROLES:
                 return _ROLES[lower]
@@ -169,11 +175,11 @@ def answer_of(fields: dict[str, Any]) -> list[Message]:
 
 
 def is_canonical(value: object) -> bool:
-    """Whether a decoded value has the canonical form already. Runs for every message stored."""
+    """Whether a decoded value has the canonical form already. Runs for most messages stored."""
     if not isinstance(value, list) or not value:
         return False
     for message in value:
-        if not isinstance(message, dict) or message.get("role") not in _KNOWN:
+        if not isinstance(message, dict) or message.get("role") not in _ROLES_IN_ORDER:
             return False
         parts = message.get("parts")
         if not isinstance(parts, list) or "tool_calls" in message:
@@ -214,13 +220,15 @@ def said(messages: list[Message], direction: Direction) -> Said:
 
 def lone_text(value: object, direction: Direction) -> str | None:
     """The text of a list in canonical form that is one message with one text, the usual case."""
-    if type(value) is list and len(value) == 1 and type(message := value[0]) is dict:
-        parts = message.get("parts")
-        if type(parts) is list and len(parts) == 1 and type(part := parts[0]) is dict:
-            if message.get("role") == ("user" if direction == "input" else "assistant"):
-                text = part.get("content")
-                return text if part.get("type") == "text" and type(text) is str else None
-    return None
+    if type(value) is not list or len(value) != 1 or type(message := value[0]) is not dict:
+        return None
+    parts = message.get("parts")
+    if type(parts) is not list or len(parts) != 1 or type(part := parts[0]) is not dict:
+        return None
+    if message.get("role") != ("user" if direction == "input" else "assistant"):
+        return None
+    text = part.get("content")
+    return text if part.get("type") == "text" and type(text) is str else None
 
 
 def _text_of(messages: Iterable[Message], role: str | None) -> str | None:

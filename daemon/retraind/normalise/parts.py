@@ -2,69 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 
 Part = dict[str, Any]
 
-_TEXT = frozenset(("text", "input_text", "output_text", "refusal"))
-_CALLS = frozenset(("tool_call", "tool-call", "tool_use", "function_call", "function", "tooluse"))
-_RESULTS = frozenset(
-    ("tool_call_response", "tool-result", "tool_result", "function_call_output", "function_response", "toolresult")
-)  # fmt: skip
-_REASONING = frozenset(("reasoning", "thinking", "redacted_thinking"))
 _TOOL_ROLES = frozenset(("tool", "function", "toolmessage", "gen_ai.tool.message"))
-_MEDIA = frozenset(
-    ("image_url", "input_image", "image", "input_audio", "file", "input_file", "media")
-)
-# Blocks that are named by their only key: Bedrock, Gemini, Haystack.
-_NAMED = {
-    "toolUse": "tool_call", "function_call": "tool_call", "functionCall": "tool_call",
-    "tool_call": "tool_call", "toolResult": "tool_call_response",
-    "function_response": "tool_call_response", "functionResponse": "tool_call_response",
-    "tool_call_result": "tool_call_response", "reasoningContent": "reasoning",
-}  # fmt: skip
+_CONTENT = (
+    "content", "_content", "contents", "text", "prompt", "completion", "combined_chunk_content",
+)  # fmt: skip
 
 
 def parts_of(message: dict[str, Any]) -> list[Part]:
     """The parts of a message in any known spelling."""
-    kind = str(message.get("type", "")).lower()
-    if kind in _CALLS and "content" not in message and "parts" not in message:
-        return [tool_call(message)]
-    if kind in _RESULTS and "role" not in message:
-        return [_response(message)]
-    if kind in _REASONING and "role" not in message:
-        return _reasoning(message)
+    kind = _kind(message)
+    alone = not message.keys() & {"role", "content", "parts"}
+    if kind in _BARE and (alone or (kind in _ANSWERING and "role" not in message)):
+        return _READERS[kind](message)
     content = message["parts"] if isinstance(message.get("parts"), list) else _content(message)
     parts = [part for block in content for part in _block(block)]
+    response = _tool_response(message, parts)
+    if response is not None:
+        return [response]
+    for name in ("reasoning_content", "thinking"):
+        if isinstance(message.get(name), str) and message[name]:
+            parts.insert(0, {"type": "reasoning", "content": message[name]})
+    known = [part.get("id") for part in parts if part["type"] == "tool_call"]
+    return parts + [call for call in _calls(message) if not known or call.get("id") not in known]
+
+
+def _tool_response(message: dict[str, Any], parts: list[Part]) -> Part | None:
+    """A tool's answer, when the message is one and holds nothing but texts."""
     identity = message.get("tool_call_id")
     role = str(message.get("role") or message.get("event.name", "")).lower()
     if role in _TOOL_ROLES and identity is None:
         identity = message.get("id")
     answers = role in _TOOL_ROLES or isinstance(identity, str)
-    if parts and answers and all(part["type"] == "text" for part in parts):
-        response: Part = {"type": "tool_call_response"}
-        if isinstance(identity, str):
-            response["id"] = identity
-        return [response | {"response": "\n".join(part["content"] for part in parts)}]
-    for name in ("reasoning_content", "thinking"):
-        if isinstance(message.get(name), str) and message[name]:
-            parts.insert(0, {"type": "reasoning", "content": message[name]})
-    known = {part.get("id") for part in parts if part["type"] == "tool_call"}
-    return parts + [call for call in _calls(message) if call.get("id") not in known or not known]
+    if not parts or not answers or any(part["type"] != "text" for part in parts):
+        return None
+    named = {"id": identity} if isinstance(identity, str) else {}
+    text = "\n".join(part["content"] for part in parts)
+    return {"type": "tool_call_response", **named, "response": text}
 
 
 def _content(message: dict[str, Any]) -> list[Any]:
-    for name in (
-        "content",
-        "_content",
-        "contents",
-        "text",
-        "prompt",
-        "completion",
-        "combined_chunk_content",
-    ):
+    for name in _CONTENT:
         value = message.get(name)
         if isinstance(value, str):
             decoded = loaded(value) if value.startswith("[{") else value
@@ -77,29 +61,18 @@ def _content(message: dict[str, Any]) -> list[Any]:
 
 
 def _calls(message: dict[str, Any]) -> list[Part]:
+    """The tool calls that stand beside the content, in the newer or the older spelling."""
     calls = message.get("tool_calls")
     if calls is None and isinstance(message.get("additional_kwargs"), dict):
         calls = message["additional_kwargs"].get("tool_calls")
-    if isinstance(calls, str):
-        calls = loaded(calls)
-    found = (
-        [tool_call(call) for call in calls if isinstance(call, dict)]
-        if isinstance(calls, list)
-        else []
-    )
+    calls = loaded(calls)
+    if isinstance(calls, list) and any(isinstance(call, dict) for call in calls):
+        return [tool_call(call) for call in calls if isinstance(call, dict)]
     legacy = message.get("function_call")
-    if not found and isinstance(legacy, dict) and legacy.get("name"):
-        found = [tool_call(legacy)]
-    if not found and message.get("function_call_name"):
-        found = [
-            tool_call(
-                {
-                    "name": message["function_call_name"],
-                    "arguments": message.get("function_call_arguments_json"),
-                }
-            )
-        ]
-    return found
+    if not isinstance(legacy, dict):
+        arguments = message.get("function_call_arguments_json")
+        legacy = {"name": message.get("function_call_name"), "arguments": arguments}
+    return [tool_call(legacy)] if legacy.get("name") else []
 
 
 def _block(item: object) -> list[Part]:
@@ -108,29 +81,39 @@ def _block(item: object) -> list[Part]:
         return [{"type": "text", "content": item}] if item else []
     if not isinstance(item, dict):
         return []
-    block: dict[str, Any] = item
-    if isinstance(block.get("message_content"), dict):
-        block = block["message_content"]
-    kind = str(block.get("type", "")).lower()
-    if kind in _TEXT or (not kind and "text" in block):
-        text = block.get("content", block.get("text", block.get("refusal")))
-        return [{"type": "text", "content": text}] if isinstance(text, str) and text else []
-    if kind in _CALLS:
-        call = tool_call(block)
-        return [call] if call["name"] else []  # OpenInference says it again among the calls
-    if kind in _RESULTS:
-        return [_response(block)]
-    if kind in _REASONING:
-        return _reasoning(block)
-    for name, meaning in _NAMED.items():
-        inner = block.get(name)
-        if isinstance(inner, dict):
-            if meaning == "reasoning":
-                return _reasoning(inner.get("reasoningText", inner))
-            return [tool_call(inner) if meaning == "tool_call" else _response(inner)]
-    if kind in _MEDIA or "inline_data" in block or "inlineData" in block or "image" in block:
-        return [_media(block)]
-    return [block if kind else {"type": "unknown", **block}]
+    wrapped = item.get("message_content")
+    block: dict[str, Any] = wrapped if isinstance(wrapped, dict) else item
+    kind = _kind(block)
+    named = next((name for name in _NAMED if isinstance(block.get(name), dict)), None)
+    if kind not in _READERS and named is not None:
+        return _NAMED[named](block[named])
+    return _READERS.get(kind, _unknown)(block)
+
+
+def _unknown(block: dict[str, Any]) -> list[Part]:
+    """A block that does not say what it is, or that nothing is known about: kept as it is."""
+    kind = _kind(block)
+    if not kind and "text" in block:
+        return _text(block)
+    if block.keys() & {"inline_data", "inlineData", "image"}:
+        return _media(block)
+    return [block if kind else {**block, "type": "unknown"}]
+
+
+def _kind(block: dict[str, Any]) -> str:
+    kind = block.get("type")
+    return kind.lower() if isinstance(kind, str) else ""
+
+
+def _text(block: dict[str, Any]) -> list[Part]:
+    text = _first(block, "content", "text", "refusal")
+    return [{"type": "text", "content": text}] if isinstance(text, str) and text else []
+
+
+def _call(block: dict[str, Any]) -> list[Part]:
+    """A call among the content. OpenInference says it again, without its name."""
+    call = tool_call(block)
+    return [call] if call["name"] else []
 
 
 def tool_call(call: dict[str, Any]) -> Part:
@@ -149,7 +132,7 @@ def tool_call(call: dict[str, Any]) -> Part:
     return part
 
 
-def _response(block: dict[str, Any]) -> Part:
+def _response(block: dict[str, Any]) -> list[Part]:
     part: Part = {"type": "tool_call_response"}
     origin = block.get("origin")
     identity = _first(
@@ -161,17 +144,19 @@ def _response(block: dict[str, Any]) -> Part:
         part["id"] = identity
     response = _first(block, "response", "result", "output", "content")
     part["response"] = response
-    return part
+    return [part]
 
 
 def _reasoning(block: dict[str, Any]) -> list[Part]:
+    inner = block.get("reasoningText")  # Bedrock
+    block = inner if isinstance(inner, dict) else block
     text = _first(block, "content", "text", "thinking", "reasoning", "summary")
     if isinstance(text, list):
         text = "\n".join(str(item.get("text", "")) for item in text if isinstance(item, dict))
     return [{"type": "reasoning", "content": text}] if text else []
 
 
-def _media(block: dict[str, Any]) -> Part:
+def _media(block: dict[str, Any]) -> list[Part]:
     """An image, sound or file: by address where there is one, else the block as it is."""
     for name in ("image_url", "image", "file", "source"):
         value = block.get(name)
@@ -179,9 +164,9 @@ def _media(block: dict[str, Any]) -> Part:
             value = next((v for v in value.values() if isinstance(v, dict)), None)
         url = value.get("url") if isinstance(value, dict) else value
         if isinstance(url, str):
-            modality = "image" if "image" in name or "image" in block.get("type", "") else "file"
-            return {"type": "uri", "modality": modality, "uri": url}
-    return {**block, "type": block.get("type") or "blob"}
+            modality = "image" if "image" in name + _kind(block) else "file"
+            return [{"type": "uri", "modality": modality, "uri": url}]
+    return [{**block, "type": _kind(block) or "blob"}]
 
 
 def _first(block: dict[str, Any], *names: str) -> Any:
@@ -196,3 +181,28 @@ def loaded(text: Any) -> Any:
         except orjson.JSONDecodeError:
             pass
     return text
+
+
+_READERS: dict[str, Callable[[dict[str, Any]], list[Part]]] = {
+    **dict.fromkeys(("text", "input_text", "output_text", "refusal"), _text),
+    **dict.fromkeys(("tool_call", "tool-call", "tool_use", "function_call", "function"), _call),
+    **dict.fromkeys(
+        ("tool_call_response", "tool-result", "tool_result", "function_call_output",
+         "function_response"), _response,
+    ),
+    **dict.fromkeys(("reasoning", "thinking", "redacted_thinking"), _reasoning),
+    **dict.fromkeys(
+        ("image_url", "input_image", "image", "input_audio", "file", "input_file", "media"), _media
+    ),
+}  # fmt: skip
+# Items of a list of messages that are a part by themselves, as the Responses API has them.
+_ANSWERING = frozenset(k for k, read in _READERS.items() if read in (_response, _reasoning))
+_BARE = _ANSWERING | {k for k, read in _READERS.items() if read is _call}
+# Blocks that are named by their only key: Bedrock, Gemini, Haystack.
+_NAMED: dict[str, Callable[[dict[str, Any]], list[Part]]] = {
+    **dict.fromkeys(("toolUse", "function_call", "functionCall", "tool_call"), _call),
+    **dict.fromkeys(
+        ("toolResult", "function_response", "functionResponse", "tool_call_result"), _response
+    ),
+    "reasoningContent": _reasoning,
+}

@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 
 from retraind.normalise import nested
 from retraind.normalise.attributes import ARRAY, STRING, Attributes, Mask, Rows
+from retraind.normalise.coerce import canonical_text
 from retraind.normalise.conventions import Column
 from retraind.normalise.holders import Holders, Surroundings
-from retraind.normalise.sources import Choice, canonical_text, choose, operations
+from retraind.normalise.sources import Choice, choose, operations
 from retraind.normalise.typed import ARROW_TYPES, NATIVE, chosen
 
 # Columns that are read from JSON, value by value, when their turn comes (content.py).

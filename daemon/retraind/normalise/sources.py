@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 
 from retraind.normalise.attributes import Mask, Rows
-from retraind.normalise.conventions import (
-    PLACEHOLDER_PREFIX,
-    PLACEHOLDERS,
-    Column,
-    ColumnType,
-    Source,
-)
+from retraind.normalise.coerce import coerced, joined, nanoseconds
+from retraind.normalise.conventions import Column, ColumnType, Source
 from retraind.normalise.holders import Holders
-from retraind.normalise.parts import loaded
 from retraind.normalise.paths import Path, follow
 from retraind.normalise.typed import ARROW_TYPES
-
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_INT64 = 2**63
-_EXACT_DOUBLE = 2**53
 
 
 @dataclass(slots=True)
@@ -91,21 +79,15 @@ def _open(
 ) -> Choice | None:
     if source.time:
         return _since_start(holders, source)
-    path = source.path
     mapped = column.type == "texts" or source.values is not None
-    if path.pointer is None and column.type not in ("numbers",):
-        if path.form == "attribute":
-            rows = holders.typed.usable(path.holder, column.type)  # type: ignore[arg-type]
+    if source.path.pointer is None and column.type != "numbers":
+        if source.path.form == "attribute":
+            rows = holders.typed.usable(source.path.holder, column.type)  # type: ignore[arg-type]
             return None if rows is None else Choice(source, rows)
-        if path.form in ("span", "scope"):
+        if source.path.form in ("span", "scope"):
             return _structure(holders, source, allowed)
-        plain = "text" if mapped else column.type
-        if path.form in ("resource", "event"):
-            found = (
-                holders.resource(path.holder, plain)
-                if path.form == "resource"
-                else holders.event(path, plain)
-            )
+        if source.path.form in ("resource", "event"):
+            found = holders.carried(source.path, "text" if mapped else column.type)
             return None if found is None else Choice(source, *found)
     return _pointed(holders, "text" if mapped else column.type, source, missing & allowed)
 
@@ -120,9 +102,11 @@ def _since_start(holders: Holders, source: Source) -> Choice | None:
         found = holders.moment(source.path.event)
         if found is not None:
             rows, stamps = found[0], found[1].to_numpy()
-    elif (texts := _pointed(holders, "text", source, np.ones(owners, dtype=bool))) is not None:
-        times = [_nanoseconds(text) for text in texts.values.to_pylist()]
-        rows, stamps = texts.rows, np.array(times, dtype=np.int64)
+    else:
+        texts = _pointed(holders, "text", source, np.ones(owners, dtype=bool))
+        if texts is not None and texts.values is not None:
+            times = [nanoseconds(text) for text in texts.values.to_pylist()]
+            rows, stamps = texts.rows, np.array(times, dtype=np.int64)
     started = holders.around.started
     rows = np.where((rows >= 0) & (started > 0), rows, -1).astype(np.int32)
     held = np.flatnonzero(rows >= 0)
@@ -130,17 +114,6 @@ def _since_start(holders: Holders, source: Source) -> Choice | None:
     seconds[rows[held]] = (stamps[rows[held]] - started[held]) / 1e9
     rows[held[seconds[rows[held]] < 0]] = -1
     return Choice(source, rows, pa.array(seconds)) if (rows >= 0).any() else None
-
-
-def _nanoseconds(text: str) -> int:
-    """An RFC 3339 time; 0 when it is none."""
-    try:
-        moment = dt.datetime.fromisoformat(text)
-    except ValueError:
-        return 0
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=dt.UTC)
-    return int((moment - _EPOCH) / dt.timedelta(microseconds=1)) * 1000
 
 
 def _structure(holders: Holders, source: Source, allowed: Mask | bool) -> Choice | None:
@@ -164,7 +137,7 @@ def _pointed(
     values: list[Any] = []
     for index in np.flatnonzero(wanted[decoded.owners]).tolist():
         owner, value = decoded.owners[index], decoded.shared(index)
-        value = _joined(inside(value, source.path)) if source.join else inside(value, source.path)
+        value = joined(inside(value, source.path)) if source.join else inside(value, source.path)
         if column_type == "text" and source.path.pointer == () and not isinstance(value, str):
             value = decoded.texts[index]
         found = coerced(value, column_type)
@@ -174,92 +147,6 @@ def _pointed(
     return Choice(source, rows, pa.array(values, ARROW_TYPES[column_type])) if values else None
 
 
-def _joined(value: Any) -> Any:
-    """The texts of a list, each without its quotes, a line each."""
-    if not isinstance(value, list):
-        return value
-    return "\n".join(text for item in value if isinstance(text := unquoted(item), str)) or None
-
-
-def unquoted(value: Any) -> Any:
-    """A text that is JSON text in quotes without them; else what was given."""
-    if isinstance(value, str) and len(value) > 1 and value[0] == value[-1] == '"':
-        try:
-            return orjson.loads(value)
-        except orjson.JSONDecodeError:
-            return value
-    return value
-
-
 def inside(value: Any, path: Path) -> Any:
     """What the path's pointer finds in a decoded holder."""
     return value if not path.pointer else follow(value, path.pointer)
-
-
-def coerced(value: Any, column_type: ColumnType) -> Any:
-    """A JSON value as a column's type, None when it is none."""
-    if value is None or (isinstance(value, str) and is_placeholder(value)):
-        return None
-    if column_type == "numbers":
-        return _vector(value)
-    if column_type == "text":
-        if isinstance(value, str):
-            return value
-        dumped = orjson.dumps(value).decode()
-        return None if dumped in PLACEHOLDERS else dumped
-    if column_type == "flag":
-        if isinstance(value, bool):
-            return value
-        return {"true": True, "false": False}.get(value.lower()) if isinstance(value, str) else None
-    return _number(value, column_type)
-
-
-def _number(value: Any, column_type: ColumnType) -> int | float | None:
-    if isinstance(value, str):
-        try:
-            value = int(value) if column_type == "integer" and len(value) < 20 else float(value)
-        except ValueError:
-            return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    if column_type == "number":
-        return float(value)
-    if isinstance(value, float):
-        return int(value) if value.is_integer() and abs(value) <= _EXACT_DOUBLE else None
-    return value if -_INT64 <= value < _INT64 else None
-
-
-def _vector(value: Any) -> list[float] | None:
-    """A list of numbers, or the first of a list of such lists; either may be JSON text."""
-    if isinstance(value, str):
-        value = loaded(value)
-    if not isinstance(value, list) or not value:
-        return None
-    if isinstance(value[0], list | str):
-        return _vector(value[0])
-    if any(isinstance(x, bool) or not isinstance(x, int | float) for x in value):
-        return None
-    try:
-        return [float(x) for x in value]
-    except OverflowError:
-        return None
-
-
-def is_placeholder(text: str) -> bool:
-    """Whether a text stands for nothing."""
-    return text in PLACEHOLDERS or text.startswith(PLACEHOLDER_PREFIX)
-
-
-def canonical_text(column: Column, source: Source, raw: str) -> str | None:
-    """A text by the source's value map; None when it has no place in the column."""
-    if source.before is not None:
-        raw = raw.partition(source.before)[0]
-    if source.values is None:
-        return raw or None
-    lower = raw.strip().lower()
-    found = source.values.get(lower)
-    if found is None:
-        if source.known:
-            return None
-        found = lower if column.unknown == "lower" else column.unknown
-    return found or None

@@ -33,9 +33,9 @@ ARROW_TYPES: dict[ColumnType, pa.DataType] = {
 # What plain values can be taken as; the other column types are read from JSON (content.py).
 PlainType = Literal["text", "integer", "number", "flag", "texts", "any"]
 NATIVE: dict[str, int] = {"text": STRING, "integer": INT, "number": DOUBLE, "flag": BOOL}
-_INTEGER = r"^-?[0-9]{1,18}$"
-_NUMBER = r"^-?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?$"
-_EXACT_DOUBLE = float(2**53)
+INTEGER = r"^-?[0-9]{1,18}$"
+NUMBER = r"^-?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?$"
+EXACT_DOUBLE = float(2**53)
 
 
 class TypedValues:
@@ -158,12 +158,12 @@ def _coerce(attributes: Attributes, column_type: PlainType, places: Rows) -> pa.
     if column_type == "integer":
         doubles = attributes.values(DOUBLE).take(index)
         integral = pc.and_(
-            pc.equal(pc.floor(doubles), doubles), pc.less_equal(pc.abs(doubles), _EXACT_DOUBLE)
+            pc.equal(pc.floor(doubles), doubles), pc.less_equal(pc.abs(doubles), EXACT_DOUBLE)
         )
         from_double = pc.if_else(integral, doubles, None).cast(pa.int64())
-        return pc.coalesce(from_double, _matching(texts, _INTEGER).cast(pa.int64()))
+        return pc.coalesce(from_double, _matching(texts, INTEGER).cast(pa.int64()))
     from_int = attributes.values(INT).take(index).cast(pa.float64(), safe=False)
-    return pc.coalesce(from_int, _matching(texts, _NUMBER).cast(pa.float64()))
+    return pc.coalesce(from_int, _matching(texts, NUMBER).cast(pa.float64()))
 
 
 def _matching(texts: pa.StringArray, pattern: str) -> pa.StringArray:
