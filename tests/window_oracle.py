@@ -11,6 +11,7 @@ import pyarrow as pa
 HOUR = 3_600_000_000_000
 MASK = 2**64 - 1
 INFERENCE = {"chat", "text_completion", "embeddings", "rerank"}
+ONCE = {"usage:input_total", "output_tokens", "cost"}
 Row = dict[str, Any]
 
 TEXT, INT, REAL = pa.string(), pa.int64(), pa.float64()
@@ -19,7 +20,8 @@ SPAN_TYPES = {
     "start_time": pa.timestamp("ns"), "duration_ns": INT, "status": TEXT, "service_name": TEXT,
     "environment": TEXT, "operation": TEXT, "request_model": TEXT, "response_model": TEXT,
     "session_id": TEXT, "user_id": TEXT, "agent_name": TEXT, "run_id": TEXT, "variant": TEXT,
-    "input_tokens": INT, "output_tokens": INT, "cost": REAL, "tool_name": TEXT,
+    "part": TEXT, "usage:input_total": INT, "usage:response": INT, "usage:emitter": INT,
+    "output_tokens": INT, "cost": REAL, "tool_name": TEXT,
     "length:input_text,input_messages": INT, "length:output_text,output_messages": INT,
     "first:finish_reasons": TEXT, "attribute:tier": TEXT, "attribute:intent": TEXT,
 }  # fmt: skip
@@ -110,15 +112,57 @@ class Slow:
     def order(row: Row) -> tuple[int, int]:
         return row["start_time"], int(row["span_id"], 16)
 
+    def is_call(self, row: Row) -> bool:
+        if row.get("part") == "request":
+            return False
+        announced = row.get("part") == "pending" and self.parent(row) is not None
+        return row.get("operation") in INFERENCE and not announced
+
     def is_leaf(self, row: Row) -> bool:
-        if row.get("operation") not in INFERENCE or not self.live(row):
+        if not self.is_call(row) or not self.live(row):
             return False
         return not any(
-            other is not row and other.get("operation") in INFERENCE
+            other is not row and self.is_call(other)
             and self.hour(other) == self.hour(row)
             and any(row is up for up in self.ancestors(other))
             for other in self.by_trace[row["trace_id"]]
         )  # fmt: skip
+
+    def reported_better(self, row: Row) -> bool:
+        """Whether another leaf of the same trace, hour and source is the same call, and goes first."""
+        return any(
+            self.fullness(other) < self.fullness(row) and self.is_same_call(other, row)
+            for other in self.leaves
+            if all(
+                (other.get(n) or "") == (row.get(n) or "")
+                for n in ("trace_id", "service_name", "environment")
+            )
+            and self.hour(other) == self.hour(row)
+        )
+
+    @staticmethod
+    def fullness(row: Row) -> tuple[bool, bool, int, int]:
+        silent = row.get("usage:input_total") is None and row.get("output_tokens") is None
+        return silent, row.get("cost") is None, row["start_time"], int(row["span_id"], 16)
+
+    @staticmethod
+    def is_same_call(one: Row, other: Row) -> bool:
+        (a, b), (c, d) = [
+            (row["start_time"], row["start_time"] + max(row.get("duration_ns") or 0, 0))
+            for row in (one, other)
+        ]
+        responses = {row.get("usage:response") for row in (one, other)}
+        if None not in responses and len(responses) == 1 and a <= d and c <= b:
+            return True
+        models = any(
+            one.get(n) and one.get(n) == other.get(n) for n in ("request_model", "response_model")
+        )
+        tokens = [
+            (row.get("usage:input_total"), row.get("output_tokens") or 0) for row in (one, other)
+        ]
+        counted = tokens[0] == tokens[1] and tokens[0][0] is not None
+        nested = (a <= c and d <= b) or (c <= a and b <= d)
+        return models and counted and nested and one["usage:emitter"] != other["usage:emitter"]
 
     def session(self, row: Row) -> tuple[str, str]:
         own = self.resolve(row, "session_id")
@@ -172,6 +216,8 @@ class Slow:
             values: list[Any] = []
             for rows in sessions.values():
                 carriers = [row for row in rows if row.get(column) not in (None, "")]
+                if column in ONCE:
+                    carriers = [row for row in carriers if not self.reported_better(row)]
                 if not carriers and anywhere:
                     carriers = [
                         other for other in self.spans.values()

@@ -27,7 +27,7 @@ from window_oracle import (
 )
 
 FEATURES = [
-    ("input_tokens", "number", "input_tokens", False),
+    ("input_tokens", "number", "usage:input_total", False),
     ("finish_reason", "category", "first:finish_reasons", False),
     ("tool_name", "category", "tool_name", True),
     ("intent", "category", "attribute:intent", True),
@@ -83,7 +83,13 @@ span_rows = st.fixed_dictionaries(
         "session_id": st.sampled_from([None, None, "", "s", "t"]),
         "run_id": st.sampled_from([None] * 8 + ["r"]),
         "variant": st.sampled_from([None, None, None, "production", "blue", "shadow"]),
-        "input_tokens": st.none() | st.integers(-5, 5000),
+        "duration_ns": st.sampled_from([None, -1, 0, 1, 2, HOUR]),
+        "part": st.sampled_from([None] * 6 + ["pending", "request"]),
+        "usage:input_total": st.none() | st.integers(-5, 5000) | st.sampled_from([7, 8]),
+        "usage:response": st.sampled_from([None, None, 2**62, 3]),
+        "usage:emitter": st.sampled_from([1, 2**62]),
+        "output_tokens": st.sampled_from([None, 0, 0, 5]),
+        "cost": st.sampled_from([None, 0.5]),
         "first:finish_reasons": st.sampled_from([None, "stop", "length"]),
         "tool_name": st.sampled_from([None, None, "search", "calc"]),
         "attribute:tier": st.sampled_from([None, None, "gold", "free"]),

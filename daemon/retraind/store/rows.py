@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from retraind.store.engine import quoted
 from retraind.store.queries import named_queries
 from retraind.store.reader import Reader
+from retraind.store.sources import expression, identifier
 
 PANE_COLUMNS = (
     "seq", "trace_id", "span_id", "parent_span_id", "start_time", "service_name", "environment",
-    "operation", "request_model", "response_model", "session_id", "run_id", "variant",
+    "operation", "request_model", "response_model", "session_id", "run_id", "variant", "part",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column that monitors read; see `expression`. `of_context`: of earlier spans, too."""
+    """A column that monitors read; see store/sources.py. `of_context`: of earlier spans, too."""
 
     kind: str
     key: str
@@ -95,29 +95,6 @@ class StoredRows:
 
 def _selected(columns: Mapping[str, Column]) -> str:
     return "".join(
-        f', {expression(column.kind, column.key)} AS "{_escaped(alias)}"'
+        f", {expression(column.kind, column.key)} AS {identifier(alias)}"
         for alias, column in columns.items()
     )
-
-
-def expression(kind: str, key: str) -> str:
-    """SQL of a source: a column, one key of attributes or resource, a length, a first element.
-
-    Keys come from the operator's configuration and are quoted as literals, never as SQL.
-    """
-    if kind == "column":
-        return f'"{_escaped(key)}"'
-    if kind in ("attribute", "resource"):
-        column = "attributes" if kind == "attribute" else "resource"
-        pointer = "/" + key.replace("~", "~0").replace("/", "~1")
-        return f"json_extract_string({column}, {quoted(pointer)})"
-    if kind == "length":
-        filled = ", ".join(f'"{_escaped(column)}"' for column in key.split(","))
-        return f"length(coalesce({filled}))"
-    if kind == "first":
-        return f'"{_escaped(key)}"[1]'
-    raise ValueError(f"unknown kind of source {kind!r}")
-
-
-def _escaped(name: str) -> str:
-    return name.replace('"', '""')

@@ -36,7 +36,8 @@ from retraind.window.tally import (
     tally_rates,
     tally_scores,
 )  # fmt: skip
-from retraind.window.traces import INHERITED, Traces, inherit, load_traces
+from retraind.window.traces import Traces, inherit, load_traces
+from retraind.window.usage import read_reports, second_reports
 
 SESSIONS = "sessions"
 KEY_COLUMNS = ("monitor", "service_name", "environment", "model", "cohort")
@@ -128,6 +129,7 @@ class _Build:
         self.by_trace: set[tuple[int, int]] = set()
         self._texts: dict[str, Codes] = {}
         self._floats: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]] = {}
+        self._repeated: Bools | None = None
 
     def text(self, alias: str, *, resolved: bool = False) -> Codes:
         name = f"resolved {alias}" if resolved else alias
@@ -144,9 +146,15 @@ class _Build:
         return self._floats[alias]
 
     def resolved(self, source: Source) -> Codes:
-        """A cohort: inherited unless it is of the resource or the call's own model."""
-        own = source.kind == "resource" or (source.kind == "column" and source.key not in INHERITED)
-        return self.text(source.alias, resolved=not own)
+        """A cohort or a version: the call's own, else one that it inherits."""
+        return self.text(source.alias, resolved=source.inherited)
+
+    def repeated(self) -> Bools:
+        """Calls that another span reports, too."""
+        if self._repeated is None:
+            reports = read_reports(self.traces, self.text, self.number)
+            self._repeated = second_reports(self.traces, reports)
+        return self._repeated
 
     def model(self) -> Codes:
         """Request model, else response model, as one set of codes."""
@@ -240,7 +248,8 @@ class _Build:
 
     def _carried(self, feature: FeaturePlan) -> Bools:
         if feature.kind == "number":
-            return np.asarray(np.isfinite(self.number(feature.source.alias)))
+            carried = np.isfinite(self.number(feature.source.alias))
+            return np.asarray(carried & ~self.repeated() if feature.once else carried)
         return self.text(feature.source.alias).index >= 0
 
     def quality(self, plan: MonitorPlan, everything: _Calls) -> None:
@@ -249,7 +258,7 @@ class _Build:
         if len(calls.row) == 0:
             return
         _, unit, _ = self.units(calls)
-        version, judgements = self.text(plan.version.alias), self.judgements
+        version, judgements = self.resolved(plan.version), self.judgements
         name = judgements.name.index[calls.judgement]
         for code in np.unique(name).tolist():
             text = judgements.name.values[code]

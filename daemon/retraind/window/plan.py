@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,30 +11,50 @@ from typing import Literal
 from retraind.config.settings import EvalSettings, Feature, Monitor
 from retraind.errors import ConfigError
 
-SourceKind = Literal["column", "attribute", "resource", "length", "first"]
+SourceKind = Literal[
+    "column", "attribute", "resource", "metadata", "prompt_variable", "request_parameter", "tag",
+    "length", "first", "usage",
+]  # fmt: skip
 
-COLUMNS = frozenset(
+OWN = frozenset(
     {
-        "name", "kind", "duration_ns", "status", "service_name", "service_version",
-        "environment", "scope_name", "scope_version", "session_id", "user_id", "operation",
-        "provider", "request_model", "response_model", "input_tokens", "output_tokens",
-        "total_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "cost",
-        "temperature", "top_p", "max_tokens", "time_to_first_token_seconds", "tool_name",
-        "agent_name", "prompt_template_id", "prompt_template_version", "error_type", "release",
+        "name", "kind", "duration_ns", "status", "status_message", "service_name",
+        "service_version", "environment", "scope_name", "scope_version", "operation", "provider",
+        "request_model", "response_model", "model_version", "response_id", "input_tokens",
+        "output_tokens", "total_tokens", "cache_read_tokens", "cache_write_tokens",
+        "reasoning_tokens", "cost", "cost_input", "cost_output", "temperature", "top_p",
+        "max_tokens", "streaming", "time_to_first_token_seconds", "tool_name", "tool_call_id",
+        "embedding_dimensions", "error_type", "error_message", "guardrail_name",
+        "guardrail_result", "guardrail_score", "convention", "fingerprint", "content_incomplete",
     }
 )  # fmt: skip
+"""Columns that describe one span: another span's value would be wrong for it."""
+
+COLUMNS = OWN | {
+    "session_id", "user_id", "tenant_id", "agent_name", "agent_id", "agent_version",
+    "workflow_name", "prompt_template_id", "prompt_template_version", "prompt_template_text",
+    "run_id", "variant", "release", "experiment_id", "experiment_name",
+}  # fmt: skip
 """Columns of `spans` with one plain value, which a source may name."""
 
-_KEYED = re.compile(r"""(attributes|resource)\[\s*(?:"([^"\]]+)"|'([^'\]]+)')\s*\]""")
+_KINDS: Mapping[str, SourceKind] = {
+    "attributes": "attribute", "resource": "resource", "metadata": "metadata",
+    "prompt_variables": "prompt_variable", "request_parameters": "request_parameter",
+    "tags": "tag",
+}  # fmt: skip
+_NAMES = "|".join(_KINDS)
+_KEYED = re.compile(rf"""({_NAMES})\[\s*(?:"([^"\]]+)"|'([^'\]]+)')\s*\]""")
+_NEARLY_KEYED = re.compile(rf"({_NAMES})(?:\s*[\[.(]\s*(.*?))?\s*[\])]?")
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where a value comes from.
 
-    kind column: a column of `spans`; attribute, resource: one key of that JSON object; length:
+    kind column: a column of `spans`; attribute, resource, metadata, prompt_variable,
+    request_parameter: one key of that JSON object; tag: the tag where the span has it; length:
     characters of the first of the comma-separated columns that is filled; first: the first element
-    of a list column.
+    of a list column; usage: see window/usage.py.
     """
 
     kind: SourceKind
@@ -44,21 +65,33 @@ class Source:
         """Name of the column in which the reader delivers this source."""
         return self.key if self.kind == "column" else f"{self.kind}:{self.key}"
 
+    @property
+    def inherited(self) -> bool:
+        """Whether a span without a value takes that of another span of its trace."""
+        return self.kind != "resource" and not (self.kind == "column" and self.key in OWN)
+
 
 def parse_source(text: str) -> Source:
-    """Read a column name, attributes["key"] or resource["key"]. Raises ConfigError."""
+    """Read a column name, tags["key"], or a key of a JSON column as attributes["key"].
+
+    Raises ConfigError that says what to write instead.
+    """
     text = text.strip()
     if text in COLUMNS:
         return Source("column", text)
     match = _KEYED.fullmatch(text)
     if match is not None:
-        return Source("attribute" if match[1] == "attributes" else "resource", match[2] or match[3])
-    bare = re.match(r"(attributes|resource)\b[\[.]?\s*(.*?)\]?$", text)
-    if bare is not None and bare[2]:
-        raise ConfigError(f'{text!r} is not a source; write {bare[1]}["{bare[2].strip(chr(34))}"]')
+        return Source(_KINDS[match[1]], match[2] or match[3])
+    nearly = _NEARLY_KEYED.fullmatch(text)
+    if nearly is not None:
+        key = (nearly[2] or "").strip("\"' ") or "key"
+        raise ConfigError(f'{text!r} is not a source; write {nearly[1]}["{key}"]')
+    close = difflib.get_close_matches(text, sorted(COLUMNS), n=1, cutoff=0.8)
+    if close:
+        raise ConfigError(f"{text!r} is not a column of spans; did you mean {close[0]!r}?")
     raise ConfigError(
-        f"{text!r} is not a column of spans; write a column's name, "
-        f'attributes["{text}"] or resource["{text}"]'
+        f"{text!r} is not a column of spans with one value; write such a column's name, "
+        f'attributes["{text}"], resource["{text}"], metadata["{text}"] or tags["{text}"]'
     )
 
 
@@ -67,7 +100,8 @@ class FeaturePlan:
     """One feature of a session. `context` features are shown, never evidence.
 
     `anywhere`: when no leaf inference span carries it, another span of the same trace may.
-    `scale` multiplies a number (nanoseconds to seconds).
+    `scale` multiplies a number (nanoseconds to seconds). `once`: a second report of a call does not
+    carry it (window/usage.py).
     """
 
     name: str
@@ -76,11 +110,13 @@ class FeaturePlan:
     context: bool = False
     anywhere: bool = False
     scale: float = 1.0
+    once: bool = False
 
 
+INPUT_TOTAL = Source("usage", "input_total")
 _BUILT_IN = (
-    FeaturePlan("input_tokens", "number", Source("column", "input_tokens")),
-    FeaturePlan("output_tokens", "number", Source("column", "output_tokens")),
+    FeaturePlan("input_tokens", "number", INPUT_TOTAL, once=True),
+    FeaturePlan("output_tokens", "number", Source("column", "output_tokens"), once=True),
     FeaturePlan("input_length", "number", Source("length", "input_text,input_messages")),
     FeaturePlan("output_length", "number", Source("length", "output_text,output_messages")),
     FeaturePlan("finish_reason", "category", Source("first", "finish_reasons")),
@@ -88,11 +124,16 @@ _BUILT_IN = (
     FeaturePlan(
         "duration_seconds", "number", Source("column", "duration_ns"), context=True, scale=1e-9
     ),
-    FeaturePlan("cost", "number", Source("column", "cost"), context=True),
+    FeaturePlan("cost", "number", Source("column", "cost"), context=True, once=True),
     FeaturePlan("error", "category", Source("column", "status"), context=True),
 )
 BUILT_IN: Mapping[str, FeaturePlan] = {feature.name: feature for feature in _BUILT_IN}
 RESERVED = frozenset({"sessions"})
+REPORTED = (
+    INPUT_TOTAL, Source("column", "output_tokens"), Source("column", "cost"),
+    Source("column", "duration_ns"), Source("usage", "response"), Source("usage", "emitter"),
+)  # fmt: skip
+"""What tells a second report of a call from another call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +192,8 @@ class MonitorPlan:
         sources = [self.version, *(feature.source for feature in self.features)]
         if self.cohort is not None:
             sources.append(self.cohort)
+        if any(feature.once for feature in self.features):
+            sources += REPORTED
         return {source.alias: source for source in sources}
 
     def context(self) -> frozenset[str]:

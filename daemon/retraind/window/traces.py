@@ -31,11 +31,10 @@ from retraind.window.columns import (
 
 BASE_COLUMNS = (
     "seq", "trace_id", "span_id", "parent_span_id", "start_time", "service_name", "environment",
-    "operation", "request_model", "response_model", "session_id", "run_id", "variant",
+    "operation", "request_model", "response_model", "session_id", "run_id", "variant", "part",
 )  # fmt: skip
 INFERENCE = ("chat", "text_completion", "embeddings", "rerank")
 NOT_PRODUCTION = ("shadow", "candidate")
-INHERITED = ("session_id", "user_id", "agent_name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +103,7 @@ def load_traces(table: pa.Table) -> Traces:
     inference = np.isin(
         operation.index, [i for i, text in enumerate(operation.values) if text in INFERENCE]
     )
+    inference &= ~_is_part(table, parent)
     leaf = inference & ~_has_inference_below(inference, parent, hour) & bare.production
     fields = {name: getattr(bare, name) for name in Traces.__slots__}
     linked = Traces(**{**fields, "parent": parent, "leaf": leaf})
@@ -141,6 +141,14 @@ def nearest(parent: Ints, has: Bools) -> Ints:
         jump[active] = following
         active = active[moved]
     return np.where(has[jump], jump, -1) if count else jump
+
+
+def _is_part(table: pa.Table, parent: Ints) -> Bools:
+    """Spans that only announce a call that is there, or are its request: they are no calls."""
+    part = text_codes(table["part"])
+    codes = {text: code for code, text in enumerate(part.values)}
+    announces = (part.index == codes.get("pending", -2)) & (parent >= 0)
+    return np.asarray(announces | (part.index == codes.get("request", -2)))
 
 
 def _has_inference_below(inference: Bools, parent: Ints, hour: Ints) -> Bools:

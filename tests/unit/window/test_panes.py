@@ -21,6 +21,8 @@ def span(trace: int, span_: int, parent: int | None = None, **fields: Any) -> Ro
         "parent_span_id": None if parent is None else span_id(parent), "start_time": HOUR + span_,
         "service_name": "bot", "environment": "prod", "operation": "chat", "request_model": "x",
     }  # fmt: skip
+    if "input_tokens" in fields:
+        fields["usage:input_total"] = fields.pop("input_tokens")
     return {**row, **fields}
 
 

@@ -54,7 +54,12 @@ def test_the_reader_learns_every_column_of_every_monitor() -> None:
         ),
     ]
     assert dict(all_columns(plans)) == {
-        "input_tokens": Source("column", "input_tokens"),
+        "usage:input_total": Source("usage", "input_total"),
+        "output_tokens": Source("column", "output_tokens"),
+        "cost": Source("column", "cost"),
+        "duration_ns": Source("column", "duration_ns"),
+        "usage:response": Source("usage", "response"),
+        "usage:emitter": Source("usage", "emitter"),
         "attribute:app.intent": Source("attribute", "app.intent"),
         "response_model": Source("column", "response_model"),
         "length:input_text,input_messages": Source("length", "input_text,input_messages"),

@@ -26,14 +26,18 @@ CREATE OR REPLACE MACRO memory.main.input_total(
   ) = 'inclusive' THEN input ELSE input + cached
 END;
 
--- Logfire makes two spans of a streamed call: the first, of the request, never has the answer or its
--- usage; the second is sent when the stream has ended. A call that failed is no such half.
-CREATE OR REPLACE MACRO memory.main.is_request_half(scope_name, status, input, output) AS
-  starts_with(scope_name, 'logfire.') AND status <> 'error' AND input IS NULL AND output IS NULL;
-
--- Logfire announces a span when it begins by a child of it that has no duration.
-CREATE OR REPLACE MACRO memory.main.is_pending(duration_ns, attributes) AS
-  duration_ns = 0 AND contains(attributes, '"logfire.span_type":"pending_span"');
+-- What only looks like a call. Logfire announces a span that begins by a child without duration
+-- ('pending'), and makes two spans of a streamed call: the first, of the request, never has the answer
+-- or its usage ('request'), the second is sent when the stream has ended.
+CREATE OR REPLACE MACRO memory.main.call_part(
+  operation, scope_name, status, duration_ns, input, output, attributes
+) AS CASE
+  WHEN operation NOT IN ('chat', 'text_completion', 'embeddings', 'rerank') THEN NULL
+  WHEN duration_ns = 0 AND contains(attributes, '"logfire.span_type":"pending_span"')
+    THEN 'pending'
+  WHEN starts_with(scope_name, 'logfire.') AND status <> 'error' AND input IS NULL
+    AND output IS NULL THEN 'request'
+END;
 
 -- name: usage_view
 -- One row per model call. `up` is everything above a call in its trace: a call in it wraps another.
@@ -54,8 +58,9 @@ WITH RECURSIVE inference AS MATERIALIZED (
       convention, scope_name, provider, norm_source, input_tokens, output_tokens, total_tokens,
       coalesce(cache_read_tokens, 0) + coalesce(cache_write_tokens, 0), reasoning_tokens
     ) AS branch,
-    memory.main.is_pending(duration_ns, attributes) IS TRUE AS pending,
-    memory.main.is_request_half(scope_name, status, input_tokens, output_tokens) IS TRUE AS half
+    coalesce(memory.main.call_part(
+      operation, scope_name, status, duration_ns, input_tokens, output_tokens, attributes
+    ), 'whole') AS part
   FROM spans
   WHERE operation IN ('chat', 'text_completion', 'embeddings', 'rerank')
 ), calls AS MATERIALIZED (
@@ -64,8 +69,8 @@ WITH RECURSIVE inference AS MATERIALIZED (
     ELSE input_tokens + coalesce(cache_read_tokens, 0) + coalesce(cache_write_tokens, 0)
     END AS input_total_tokens
   FROM inference
-  WHERE NOT half AND NOT (pending AND (trace_id, parent_span_id) IN (
-    SELECT (trace_id, span_id) FROM inference WHERE NOT pending))
+  WHERE part <> 'request' AND NOT (part = 'pending' AND (trace_id, parent_span_id) IN (
+    SELECT (trace_id, span_id) FROM inference WHERE part <> 'pending'))
 ), several AS (
   SELECT trace_id FROM calls GROUP BY trace_id HAVING count(*) > 1
 ), links AS MATERIALIZED (
