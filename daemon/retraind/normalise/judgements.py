@@ -24,7 +24,6 @@ FieldPolicy = Callable[[str, str], str]
 
 _MESSAGE_CHARACTERS = 300
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_OUR_WORDS = ("kind", "source", "trace_id", "span_id")
 _OUR_LABELS = ("thumbs", "rating", "escalation")
 _ADAPTERS = {"feedback": FEEDBACK, "evaluations": EVALUATION}
 
@@ -120,11 +119,13 @@ def _feedback(item: Any) -> Json:
 
 def _apply(policy: FieldPolicy, row: Json) -> None:
     """Every text that the sender chose goes through the policy, here and nowhere else."""
+    feedback = row["source"] == SOURCES["feedback"]
+    ours = {"kind", "source", "trace_id", "span_id"}
+    if feedback:
+        ours |= {"name", "label"} if row["name"] in _OUR_LABELS else {"name"}
     for name, value in row.items():
-        ours = name in _OUR_WORDS or (name == "label" and row["name"] in _OUR_LABELS)
-        if isinstance(value, str) and not ours:
-            person = name == "evaluator" and row["source"] == SOURCES["feedback"]
-            kept = policy("user_id" if person else name, value)
+        if isinstance(value, str) and name not in ours:
+            kept = policy("user_id" if feedback and name == "evaluator" else name, value)
             row[name] = kept or ("dropped" if name == "name" else None)
 
 
