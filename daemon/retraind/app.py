@@ -36,7 +36,7 @@ from retraind.receive.http import OtlpHttp
 from retraind.receive.intake import Intake
 from retraind.receive.judgements import Judgements
 from retraind.receive.serve import EmbeddedServer
-from retraind.redact import from_settings
+from retraind.redact import from_settings, redact_text
 from retraind.store.database import Database
 from retraind.store.rows import StoredRows
 from retraind.telemetry import Telemetry
@@ -138,7 +138,7 @@ class App:
             ledger=database.ledger,
             admission=self._admission,
             limits=config.feedback,
-            policy=lambda _, text: text,
+            policy=lambda field, text: redact_text(self._intake.policy, text, field),
             telemetry=telemetry,
             clock=self._clock,
         )
@@ -240,8 +240,8 @@ class App:
         self._delivery.configure(config.destinations)
         self._database.configure(config.store)
         self._admission.limits = config.receivers.limits
-        self._intake.policy = policy
         self._judgements.limits = config.feedback
+        self._intake.policy = policy
         self._intake.attribute_limit = config.receivers.limits.attributes_per_span
         self._collector.limit = config.limits.metric_series
         self._collector.methods = config.metrics.methods
