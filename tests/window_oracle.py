@@ -28,7 +28,8 @@ SPAN_TYPES = {
 EVAL_TYPES = {
     "seq": INT, "time": pa.timestamp("ns"), "trace_id": TEXT, "span_id": TEXT, "name": TEXT,
     "score": REAL, "label": TEXT, "passed": pa.bool_(), "error_type": TEXT, "evaluator": TEXT,
-    "evaluator_version": TEXT, "kind": TEXT, "run_id": TEXT, "variant": TEXT,
+    "evaluator_version": TEXT, "kind": TEXT, "run_id": TEXT, "variant": TEXT, "source": TEXT,
+    "idempotency_key": TEXT,
 }  # fmt: skip
 
 
@@ -246,9 +247,10 @@ class Slow:
             own = row["kind"] == "automated" and row.get("time") is not None
             at = row["time"] // HOUR if own else -1
             near = [leaf for leaf in leaves if 0 <= at - self.hour(leaf) <= 1]
-            return min(near, key=self.order, default=None)
+            before = [leaf for leaf in leaves if self.hour(leaf) < at]
+            return min(near, key=self.order, default=max(before, key=self.order, default=None))
         judged = self.spans.get((row.get("trace_id") or "", row["span_id"]))
-        if judged is None or not self.live(judged):
+        if judged is None or not self.live(judged) or judged.get("operation") == "evaluator":
             return None
         if any(judged is leaf for leaf in leaves):
             return judged
@@ -262,24 +264,47 @@ class Slow:
         near = [leaf for leaf in leaves if 0 <= self.hour(judged) - self.hour(leaf) <= 1]
         return min(near, key=self.order, default=None)
 
-    def _quality(self, out: Any, cohort: str | None, dominated: int, passes: Any) -> None:  # noqa: C901
-        seen: set[Any] = set()
+    @staticmethod
+    def rank(row: Row) -> tuple[int, int]:
+        carriers = ["log", "event", "attribute", "span"]
+        return carriers.index(row["source"].split(":")[0]), row["seq"]
+
+    def repeats(self, row: Row) -> bool:
+        """Whether a better row says the same, near it or under the same idempotency key."""
+        if (row.get("source") or "api").startswith("api"):
+            return False
+        for other in self.evals:
+            if (other.get("source") or "api").startswith("api") or not self.counts(other):
+                continue
+            key = row.get("idempotency_key")
+            names = ["trace_id", "span_id", "name", "idempotency_key"]
+            if key is None:
+                names += ["evaluator", "evaluator_version", "score", "label"]
+            if any(other.get(name) != row.get(name) for name in names):
+                continue
+            times = row.get("time"), other.get("time")
+            near = times == (None, None) or (
+                None not in times and abs(times[0] - times[1]) <= 300_000_000_000
+            )
+            if (key is not None or near) and self.rank(other) < self.rank(row):
+                return True
+        return False
+
+    def counts(self, row: Row) -> bool:
+        return not row.get("error_type") and self.live(row) and bool(row.get("name"))
+
+    def _quality(self, out: Any, cohort: str | None, dominated: int, passes: Any) -> None:
         panes: dict[tuple[Any, ...], list[tuple[Row, Row]]] = defaultdict(list)
-        for row in sorted(self.evals, key=lambda r: r["seq"]):
+        for row in self.evals:
             call = self.call_of(row)
-            if row.get("error_type") or not self.live(row) or call is None:
+            if not self.counts(row) or call is None or self.repeats(row):
                 continue
             own = row["kind"] == "automated" and row.get("time") is not None
             judged = self.spans.get((row.get("trace_id") or "", row.get("span_id") or ""))
             if not own and judged is None:
                 continue
             hour = row["time"] // HOUR if own or judged is None else self.hour(judged)
-            if not 0 <= hour - self.hour(call) <= 1:
-                continue
-            same = (hour, *(row.get(n) for n in ("trace_id", "span_id", "name", "evaluator",
-                            "evaluator_version", "score", "label")))  # fmt: skip
-            if self.first <= hour < self.last and same not in seen:
-                seen.add(same)
+            if self.first <= hour < self.last and hour >= self.hour(call):
                 panes[(*self.key(call, cohort), hour)].append((row, call))
         for pane, pairs in panes.items():
             units = self.units(pairs, dominated)

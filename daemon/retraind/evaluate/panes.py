@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from retraind.config.settings import Config, WindowSettings
+from retraind.evaluate.inputs import CONTEXT_NS, pane_inputs
 from retraind.evaluate.memory import Memory, Series, Source, SourceState
 from retraind.evaluate.tables import rows_table, timestamp
 from retraind.evaluate.tidy import KEPT_NS
@@ -28,7 +29,6 @@ from retraind.window.watermark import first_clock, summarise
 ABSORBED_ROWS = 1_000_000
 BUILT_SPANS = 1_000_000
 FROZEN_AFTER_NS = 24 * HOUR_NS
-CONTEXT_NS = 2 * HOUR_NS
 
 PANE_COLUMNS = (
     "feature", "version", "kind", "sessions", "missing", "buckets", "categories", "counts", "total",
@@ -72,7 +72,7 @@ class PaneBuilder:
             late = self._absorb(memory, through)
             for source in sorted(memory.sources):
                 hours = late.get(source, set())
-                self._build_source(memory, source, hours, through, newest, now_ns)
+                self._build_source(memory, source, hours, through, now_ns)
             if through > memory.through_seq:
                 self._record(memory, late, through)
             if through >= newest:
@@ -104,6 +104,7 @@ class PaneBuilder:
                 memory.sources[source] = SourceState(clock, max(int(hours[0]), first_ns))
             touched[source] = set(hours.tolist())
         self._touch_others(memory, touched, through)
+        self._touch_told_and_judged(memory, touched, through)
         return touched
 
     def _touch_others(self, memory: Memory, touched: dict[Source, set[int]], through: int) -> None:
@@ -123,13 +124,27 @@ class PaneBuilder:
             if source in memory.sources:
                 touched.setdefault(source, set()).add(hour)
 
+    def _touch_told_and_judged(
+        self, memory: Memory, touched: dict[Source, set[int]], through: int
+    ) -> None:
+        """Log records and evaluations change the closed panes of the calls that they are about."""
+        closed = max((state.closed_ns for state in memory.sources.values()), default=0)
+        if closed == 0:
+            return
+        late = any(hour < closed for hours in touched.values() for hour in hours)
+        first = closed - FROZEN_AFTER_NS - CONTEXT_NS
+        changed = self._rows.late_hours(memory.through_seq, through, first, closed, spans=late)
+        for service_name, environment, hour in changed:
+            source = Source(service_name, environment)
+            if source in memory.sources:
+                touched.setdefault(source, set()).add(hour)
+
     def _build_source(
         self,
         memory: Memory,
         source: Source,
         touched: set[int],
         through: int,
-        newest: int,
         now_ns: int,
     ) -> None:
         state = memory.sources[source]
@@ -150,7 +165,7 @@ class PaneBuilder:
         if horizon > closed:
             ranges += self._bounded(source, closed, horizon)
         for first, last in ranges:
-            self._build(memory, source, first, last, through, newest)
+            self._build(memory, source, first, last, through)
 
     def _deleted_through_ns(self) -> int:
         """No pane that these event times take part in may be built again: rows are missing."""
@@ -171,15 +186,9 @@ class PaneBuilder:
             size += n
         return [*pieces, (start, last_ns)]
 
-    def _build(
-        self, memory: Memory, source: Source, first: int, last: int, through: int, newest: int
-    ) -> None:
+    def _build(self, memory: Memory, source: Source, first: int, last: int, through: int) -> None:
         started = time.perf_counter()
-        spans = self._rows.pane_spans(
-            source.service_name, source.environment, first - CONTEXT_NS, first, last, through,
-            self._columns,
-        )  # fmt: skip
-        evaluations = self._rows.pane_evaluations(first, last, newest)
+        spans, evaluations = pane_inputs(self._rows, source, first, last, through, self._columns)
         build = build_panes(
             spans, evaluations, self._plans, first_ns=first, last_ns=last,
             limits=self._limits, known_series=memory.known_keys(),

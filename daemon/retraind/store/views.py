@@ -52,24 +52,22 @@ def create_own_views(
 def _views(catalogs: Sequence[str], detailed: Collection[str]) -> dict[str, tuple[str, str]]:
     """Each view with the table whose rows it shows, and its query."""
     views = {_RAW.get(name, name): (name, union(name, catalogs)) for name in STORED}
-    views["spans"] = "spans", _with_details(_once(catalogs), sorted(detailed))
+    spans = _once(catalogs)
+    if detailed:  # else nothing is joined for nothing
+        joined = with_details(f"({spans})", union("span_details", sorted(detailed)))
+        spans = f"SELECT * FROM {joined}"  # noqa: S608
+    views["spans"] = "spans", spans
     everything = f"({union('evaluations', catalogs)})"
     distinct = named_queries()["distinct_evaluations"].replace("{evaluations}", everything)
     views["evaluations"] = "evaluations", distinct
     return views
 
 
-def _with_details(spans: str, detailed: Sequence[str]) -> str:
-    """The same spans when there are no details, so that nothing is joined for nothing."""
-    if not detailed:
-        return spans
-    query = named_queries()["spans_with_details"].replace("{spans}", f"({spans})")
-    return query.replace("{span_contents}", span_contents(union("span_details", detailed)))
-
-
-def span_contents(details: str) -> str:
-    """What log records say of each span: a query of `details`, rows of span_details."""
-    return named_queries()["span_contents"].replace("{span_details}", f"({details})")
+def with_details(spans: str, details: str) -> str:
+    """Rows of spans with what log records say of them; `details`: rows of span_details."""
+    contents = named_queries()["span_contents"].replace("{span_details}", f"({details})")
+    query = named_queries()["spans_with_details"].replace("{span_contents}", contents)
+    return "(" + query.replace("{spans}", spans) + ")"
 
 
 def has_details(cursor: Cursor, catalog: str) -> bool:

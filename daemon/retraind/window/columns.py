@@ -142,3 +142,35 @@ def starts_of_runs(key: NDArray[Any]) -> Ints:
     if len(key) == 0:
         return np.zeros(0, np.int64)
     return np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
+
+
+def least_around(values: Ints, group: Ints, place: Ints, reach: int) -> Ints:
+    """For each row the least value among those of its group that lie within `reach` of its place.
+
+    Rows come sorted by group and place, groups numbered in that order. Doubles the width of known
+    minima, and answers each row from the two widest that cover what it reaches.
+    """
+    if len(values) == 0:
+        return values
+    first = _rows_before(group, place, place - reach, below=True)
+    last = _rows_before(group, place, place + reach, below=False) - 1
+    size, found, table, width = last - first + 1, values.copy(), values, 1
+    while True:
+        mine = (size >= width) & (size < 2 * width)
+        left, right = table[first[mine]], table[last[mine] - width + 1]
+        found[mine] = np.minimum(left, right)
+        if not (size >= 2 * width).any():
+            return found
+        table = np.minimum(table[:-width], table[width:])
+        width *= 2
+
+
+def _rows_before(group: Ints, place: Ints, asked: Ints, *, below: bool) -> Ints:
+    """For each row how many rows lie before the place it asks for (`below`), or up to it."""
+    rows = len(group)
+    after = np.repeat([1, 0] if below else [0, 1], rows)
+    order = np.lexsort((after, np.concatenate((place, asked)), np.concatenate((group, group))))
+    asks = order >= rows
+    found = np.empty(rows, np.int64)
+    found[order[asks] - rows] = np.cumsum(~asks)[asks]
+    return found

@@ -12,20 +12,30 @@ from numpy.typing import NDArray
 
 from retraind.model import HOUR_NS
 from retraind.window.columns import (
+    Bools,
     Codes,
     Ints,
+    group,
     hex_ids,
+    least_around,
     one_array,
     pack,
-    starts_of_runs,
     text_codes,
     to_floats,
     to_ints,
 )  # fmt: skip
 from retraind.window.plan import EvalPlan
-from retraind.window.traces import Traces, first_in_trace, is_production, leaves_below
+from retraind.window.traces import (
+    Traces,
+    first_in_trace,
+    is_production,
+    last_in_trace,
+    leaves_below,
+)  # fmt: skip
 
 MILLION = 1_000_000
+ALIKE_NS = 300_000_000_000
+CARRIERS = ("log", "event", "attribute", "span")
 SCORE_LIMIT = 1e4
 """Scores beyond this are counted as this, so that sums of squares in millionths fit 64 bits."""
 
@@ -57,13 +67,15 @@ def load_judgements(table: pa.Table, traces: Traces, first_hour: int, last_hour:
 
     Automated ones are of the hour of their own time (of the judged span's where it has none), human
     ones and labels of the hour of the judged span. Failed evaluators, offline runs and shadow or
-    candidate rows are left out. `waiting` counts those whose call is not among the spans.
+    candidate rows are left out. `waiting` counts those whose call is not among the spans. A call
+    may have been made any time before its evaluation.
     """
     usable = is_production(table) & (text_codes(table["error_type"]).index < 0)
     usable &= text_codes(table["name"]).index >= 0
     trace = to_ints(
         pc.index_in(one_array(table["trace_id"]), value_set=one_array(traces.trace_ids)), -1
     )
+    usable[usable] = first_of_each(table, trace, np.flatnonzero(usable))
     time = to_ints(table["time"], -1)
     kind = text_codes(table["kind"])
     automated = np.isin(
@@ -76,11 +88,9 @@ def load_judgements(table: pa.Table, traces: Traces, first_hour: int, last_hour:
     hour = np.where(own, time // HOUR_NS, -1)
     call[rows], excluded = _calls(table, traces, trace, rows, hour)
     call_hour = traces.hour[call] if len(traces.hour) else np.full(len(call), -1, np.int64)
-    # The pane of an hour sees that hour's calls and the last one's (docs/adr/0003).
-    call[(hour < call_hour) | (hour - call_hour > 1)] = -1
+    call[hour < call_hour] = -1
     waiting = int((call[rows] < 0).sum()) - excluded
     kept = np.flatnonzero(usable & (call >= 0) & (hour >= first_hour) & (hour < last_hour))
-    kept = _once(table, kept, trace, hour)
     return Judgements(
         call=call[kept],
         hour=hour[kept],
@@ -100,7 +110,8 @@ def _calls(
     Sets `hour` where it is not known yet (-1): the hour of the judged span.
 
     It is the judged span, else the nearest leaf inference span below it, else the first of its
-    trace in its hour or the last; where no span is named, in the evaluation's hour or the last.
+    trace in its hour or the last. Where no span is named, the first in the evaluation's hour or the
+    last, else the last before. The call below an evaluator's span is the judge's own.
     """
     ids, valid = hex_ids(table["span_id"])
     judged = np.where(valid[rows], traces.find(trace[rows], ids[rows]), -1)
@@ -108,8 +119,9 @@ def _calls(
     hour[rows[late]] = traces.hour[judged[late]]
     call = np.full(len(rows), -1, np.int64)
     known = np.flatnonzero(judged >= 0)
-    excluded = known[~traces.production[judged[known]]]
-    known = known[traces.production[judged[known]]]
+    fit = traces.production & ~_is_evaluator(traces)
+    excluded = known[~fit[judged[known]]]
+    known = known[fit[judged[known]]]
     call[known] = np.where(traces.leaf[judged[known]], judged[known], -1)
     known = known[call[known] < 0]
     call[known] = leaves_below(traces, judged[known])
@@ -120,21 +132,54 @@ def _calls(
     )
     unnamed = np.flatnonzero(~valid[rows] & (trace[rows] >= 0))
     if len(unnamed):
-        call[unnamed] = first_in_trace(traces, leaves, trace[rows[unnamed]], hour[rows[unnamed]])
+        asked = trace[rows[unnamed]], hour[rows[unnamed]]
+        near = first_in_trace(traces, leaves, *asked)
+        call[unnamed] = np.where(near >= 0, near, last_in_trace(traces, leaves, *asked))
     return call, len(excluded)
 
 
-def _once(table: pa.Table, rows: Ints, trace: Ints, hour: Ints) -> Ints:
-    """Of evaluations alike in hour, span, name, judge, score and label, the lowest seq."""
-    score = _scores(table)
+def _is_evaluator(traces: Traces) -> Bools:
+    operation = text_codes(traces.table["operation"])
+    code = operation.values.index("evaluator") if "evaluator" in operation.values else -2
+    return np.asarray(operation.index == code)
+
+
+def first_of_each(table: pa.Table, trace: Ints, rows: Ints) -> Bools:
+    """Which of these rows are the first of those alike, within five minutes of one another.
+
+    Alike: of one span, name, judge, score and label, as tracing brings a result on several carriers
+    or again; the log's comes before the event's before the attribute's. An idempotency key says by
+    itself what is alike, at any time. The same rule as the view of evaluations has.
+    """
+    carrier = _carriers(table)[rows]
+    time = to_ints(table["time"], -1)[rows]
+    keyed = text_codes(table["idempotency_key"]).index[rows]
     span = one_array(table["span_id"]).dictionary_encode()
-    key = pack(
-        trace, to_ints(span.indices, -1), np.maximum(hour, -1), text_codes(table["name"]).index,
+    same = [trace, to_ints(span.indices, -1), text_codes(table["name"]).index]
+    judgement = [
         text_codes(table["evaluator"]).index, text_codes(table["evaluator_version"]).index,
-        text_codes(table["label"]).index, _float_codes(score),
-    )[rows]  # fmt: skip
-    order = np.lexsort((to_passed(table["passed"])[rows], to_ints(table["seq"], 0)[rows], key))
-    return rows[np.sort(order[starts_of_runs(key[order])])]
+        text_codes(table["label"]).index, _float_codes(_scores(table)),
+    ]  # fmt: skip
+    values = np.where(keyed >= 0, -1, pack(*(code[rows] for code in judgement)))
+    apart = np.where(carrier < 0, np.arange(len(rows)), -1)
+    known = ((time >= 0) & (keyed < 0)).astype(np.int64)
+    key = pack(*(code[rows] for code in same), keyed, values, apart, known)
+    seq = to_ints(table["seq"], 0)[rows]
+    rank = np.empty(len(rows), np.int64)
+    rank[np.lexsort((seq, carrier))] = np.arange(len(rows))
+    place = np.where(known == 1, time, 0)
+    order = np.lexsort((place, key))
+    best = np.empty(len(rows), np.int64)
+    best[order] = least_around(rank[order], group(key[order])[0], place[order], ALIKE_NS)
+    return np.asarray(best == rank)
+
+
+def _carriers(table: pa.Table) -> Ints:
+    """Place of each row's carrier in CARRIERS, -1 for rows that tracing did not bring."""
+    source = text_codes(table["source"])
+    place = {name: i for i, name in enumerate(CARRIERS)}
+    of_source = [place.get(text.partition(":")[0], -1) for text in source.values]
+    return np.array([*of_source, -1], np.int64)[source.index]
 
 
 def to_passed(column: Any) -> Ints:

@@ -203,6 +203,24 @@ def first_in_trace(traces: Traces, carriers: Ints, trace: Ints, hour: Ints) -> I
     return found
 
 
+def last_in_trace(traces: Traces, carriers: Ints, trace: Ints, hour: Ints) -> Ints:
+    """For each (trace, hour) the carrier that began last, at most in that hour; -1 for none."""
+    wanted = np.zeros(len(traces.trace_ids), bool)
+    wanted[trace] = True
+    carriers = carriers[wanted[traces.trace[carriers]]]
+    if len(carriers) == 0:
+        return np.full(len(trace), -1, np.int64)
+    order = np.lexsort((traces.span_id[carriers], traces.start[carriers], traces.trace[carriers]))
+    carriers = carriers[order]
+    low = int(traces.hour.min()) - 1
+    width = max(int(traces.hour.max()), int(hour.max())) - low + 2
+    place = traces.trace[carriers] * width + (traces.hour[carriers] - low)
+    asked = trace * width + np.maximum(hour - low, 0)
+    at = np.searchsorted(place, asked, side="right") - 1
+    found = carriers[np.maximum(at, 0)]
+    return np.where((at >= 0) & (traces.trace[found] == trace), found, -1)
+
+
 def leaves_below(traces: Traces, judged: Ints) -> Ints:
     """The nearest leaf inference span below each, of the same hour; -1 for none.
 

@@ -117,7 +117,7 @@ def test_named_queries_are_unique_and_described() -> None:
         first, second, *_ = statement.split("\n")
         assert first.startswith("-- "), name
         assert second.strip(), name
-        plain = re.sub(r"\{(spans|evaluations|logs|span_details|span_contents|quarantine)\}", r"\1", statement)
+        plain = re.sub(r"\{(spans|evaluations|logs|span_details|span_contents|told_spans|quarantine)\}", r"\1", statement)
         assert (
             len(duckdb.extract_statements(plain.replace("{extra}", "").replace("{context}", "")))
             == 1

@@ -106,6 +106,13 @@ from {spans}
 where response_id in (select unnest($responses)) and seq <= $through
 group by response_id
 
+-- name: first_spans
+-- The span of each of these traces that began first.
+select trace_id, arg_min(span_id, (start_time, seq)) as span_id
+from {spans}
+where trace_id in (select unnest($traces)) and start_time is not null and seq <= $through
+group by trace_id
+
 -- name: traces_of_sessions
 -- The newest trace of each of these sessions at a time.
 with asked as (
