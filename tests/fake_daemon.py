@@ -110,6 +110,10 @@ class FakeDaemon:
             raise LookupError(destination)
         return {"status": 204, "error": None, "seconds": 0.1}
 
+    async def erase(self, user: str | None, trace: str | None) -> dict[str, Any]:
+        self._call("erase", user, trace)
+        return {"files": 1, "rows": {"spans": 2}, "datasets": []}
+
     async def triggers(self, limit: int) -> list[dict[str, Any]]:
         self._call("triggers", limit)
         return [{"id": "rt_1"}]

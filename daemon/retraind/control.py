@@ -28,6 +28,7 @@ from retraind.evaluate.memory import ActiveReference, Memory, Series
 from retraind.evaluate.references import NewReference, references_of_panes, write_references
 from retraind.model import HOUR_NS, Json, SeriesKey
 from retraind.store.database import Database
+from retraind.store.erase import erase, selection
 from retraind.store.sql import TOO_LONG, SqlResult
 from retraind.telemetry import Telemetry
 from retraind.webhook import outbox
@@ -181,6 +182,11 @@ class Control:
                 else f"{request.source} has no rows"
             )
         return pinned
+
+    async def erase(self, user: str | None, trace: str | None) -> Json:
+        chosen = selection(self._config().content, user, trace)
+        erased = await asyncio.to_thread(erase, self._database, chosen)
+        return {"files": erased.files, "rows": erased.rows, "datasets": erased.datasets}
 
     async def webhooks(self) -> Sequence[OutboxStatus]:
         rows = await asyncio.to_thread(outbox.listing, self._database.state, limit=SHOWN_ROWS)

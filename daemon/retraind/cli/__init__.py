@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 
 from retraind import __version__
+from retraind.cli.erase import erase
 from retraind.cli.feedback import feedback
 from retraind.cli.manage import reference, status, webhook
 from retraind.cli.query import sql
@@ -121,7 +122,7 @@ def version() -> int:
     return 0
 
 
-for _command in (status, sql, feedback, reference, webhook):
+for _command in (status, sql, feedback, reference, webhook, erase):
     cli.add_command(_command)
 
 

@@ -344,10 +344,10 @@ class Config(Section):
     data: Path = Field(Path("retraind-data"), description="Data folder.", json_schema_extra=RESTART)
     receivers: Receivers = Field(Receivers(), description="Where telemetry comes in.")
     admin: Admin = Field(Admin(), description="Metrics, health, API and console.")
-    content: Content = Field(Content(), description="What of texts may be stored.")
     feedback: FeedbackSettings = Field(
         FeedbackSettings(), description="Bounds of what is posted to the API."
     )
+    content: Content = Field(Content(), description="What of texts may be stored.")
     store: Store = Field(Store(), description="Segments, retention and disk.")
     monitors: tuple[Monitor, ...] = Field(
         (Monitor(name="default"),),

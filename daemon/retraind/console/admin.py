@@ -87,6 +87,7 @@ def admin_app(
             Route("/api/v1/references/{id}", locked(routes.reference)),
             Route("/api/v1/feedback", feedback.feedback, methods=["POST"]),
             Route("/api/v1/evaluations", feedback.evaluations, methods=["POST"]),
+            Route("/api/v1/erase", locked(routes.erase), methods=["POST"]),
             Route("/api/v1/triggers", locked(routes.triggers)),
             Route("/api/v1/webhooks", locked(routes.webhooks)),
             Route("/api/v1/webhooks/retry", locked(routes.retry), methods=["POST"]),
@@ -165,6 +166,14 @@ class _Routes:
     async def pin(self, request: Request) -> Response:
         pinned = await self._daemon.pin_reference(await _pin_request(request))
         return json_response({"references": plain(list(pinned))})
+
+    async def erase(self, request: Request) -> Response:
+        body = await _object(request)
+        given = sorted(body.keys() & {"user", "trace"})
+        if len(given) != 1 or len(body) != 1:
+            raise HTTPException(400, 'the body needs either "user" or "trace"')
+        ids = {given[0]: _text(body, given[0])}
+        return json_response(plain(await self._daemon.erase(ids.get("user"), ids.get("trace"))))
 
     async def triggers(self, request: Request) -> Response:
         text = request.query_params.get("limit", "100")

@@ -130,6 +130,12 @@ class Daemon(Protocol):
     async def pin_reference(self, request: PinReference) -> Sequence[Json]:
         """Pin and return the new references. Raises QueryError when nothing fits the request."""
 
+    async def erase(self, user: str | None, trace: str | None) -> Json:
+        """Erase a user's traces, or one trace: {"files", "rows" by table, "datasets"}.
+
+        Raises QueryError for an id that is none, StoreError when it has to be asked again.
+        """
+
     async def webhooks(self) -> Sequence[OutboxStatus]:
         """The outbox, newest first."""
 

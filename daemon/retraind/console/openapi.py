@@ -29,6 +29,7 @@ def document() -> Json:
     }
     query = _operation("Run a read-only query", _body({"sql": text}, ["sql"]), locked=True)
     query["responses"]["200"]["content"][_ARROW] = {}
+    erase = _body({"user": text, "trace": text}, [])
     one = {"parameters": [_parameter("id", "path", required=True)]}
     limit = {"parameters": [_parameter("limit", "query", required=False)]}
     schemas: Json = {}
@@ -55,6 +56,7 @@ def document() -> Json:
             "/api/v1/references/{id}": {"get": _operation("Show a reference", one, locked=True)},
             "/api/v1/feedback": {"post": feedback},
             "/api/v1/evaluations": {"post": evaluations},
+            "/api/v1/erase": {"post": _operation("Erase a user or a trace", erase, locked=True)},
             "/api/v1/triggers": {"get": _operation("Newest triggers", limit, locked=True)},
             "/api/v1/webhooks": {"get": _operation("List deliveries", locked=True)},
             "/api/v1/webhooks/retry": {"post": _operation("Deliver again", retry, locked=True)},

@@ -3,7 +3,7 @@
 The rename of the finished file is the moment of the switch: until then it bears another name and is
 deleted at start, from then on its segment_info names the segments whose rows it holds, and start
 deletes what is left of those. So at every moment each row is readable exactly once. Rows are
-copied in no promised order: `seq` is the order.
+copied in no promised order: `seq` is the order. Erasing rows is the same with some left out.
 """
 
 from __future__ import annotations
@@ -12,20 +12,21 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import structlog
 
 from retraind.clock import Clock
 from retraind.config import settings
 from retraind.errors import StoreError, StoreFatal, StoreUnavailable
 from retraind.model import HOUR_NS
-from retraind.store.engine import Cursor, run, store_errors
-from retraind.store.seal import fingerprint, measured
+from retraind.store.engine import Cursor, run, store_errors, unregister
+from retraind.store.seal import fingerprint, measured, without
 from retraind.store.segments import ATTACHED_FOR_ONE_READ, MERGING, Segment, Segments
 from retraind.store.views import STORED
 from retraind.telemetry import Telemetry
@@ -106,6 +107,7 @@ class Merger:
         self._stopping = threading.Event()
         self._position = (0, 0)
         self._moved_at = self._tried_at = time.monotonic()
+        self._working = threading.Lock()
         self._thread = threading.Thread(target=self._loop, name="merge", daemon=True)
 
     def start(self) -> None:
@@ -152,7 +154,33 @@ class Merger:
 
     def merge(self, sources: Sequence[Segment]) -> Segment:
         """Replace sealed segments by one with all of their rows. Raises StoreError."""
-        segments, started = self._segments, time.perf_counter()
+        started = time.perf_counter()
+        with self._working:
+            merged = self._replace(sources, {})
+        self._telemetry.segment_merges.inc()
+        self._telemetry.segments_merged.inc(len(sources))
+        self._telemetry.segment_merge_duration.observe(time.perf_counter() - started)
+        log.info("segments merged", file=merged.file, merged=[source.file for source in sources])
+        return merged
+
+    def rewrite(
+        self, source: Segment, left_out: Mapping[str, str], given: Mapping[str, pa.Table]
+    ) -> Segment:
+        """Replace a sealed segment by one without some of its rows. Raises StoreError.
+
+        `left_out`: a condition in SQL for each table that loses rows; `given`: tables it may name.
+        """
+        with self._working:
+            try:
+                for name, table in given.items():
+                    self._cursor.register(name, table)
+                return self._replace([source], left_out)
+            finally:
+                for name in given:
+                    unregister(self._cursor, name)
+
+    def _replace(self, sources: Sequence[Segment], left_out: Mapping[str, str]) -> Segment:
+        segments = self._segments
         merged = replace(
             sources[0],
             id=segments.next_id(),
@@ -162,7 +190,7 @@ class Merger:
         partial = segments.path(merged).with_name(merged.file + MERGING)
         with segments.pinned(sources), store_errors():
             try:
-                merged = self._write(merged, sources, partial)
+                merged = self._write(merged, sources, left_out, partial)
                 with segments.alone(READERS_SECONDS):
                     self._switch(merged, sources, partial)
             finally:
@@ -170,13 +198,15 @@ class Merger:
                     path.unlink(missing_ok=True)
         for source in sources:  # those that a crash leaves here are deleted at start
             segments.path(source).unlink(missing_ok=True)
-        self._telemetry.segment_merges.inc()
-        self._telemetry.segments_merged.inc(len(sources))
-        self._telemetry.segment_merge_duration.observe(time.perf_counter() - started)
-        log.info("segments merged", file=merged.file, merged=[source.file for source in sources])
         return merged
 
-    def _write(self, merged: Segment, sources: Sequence[Segment], partial: Path) -> Segment:
+    def _write(
+        self,
+        merged: Segment,
+        sources: Sequence[Segment],
+        left_out: Mapping[str, str],
+        partial: Path,
+    ) -> Segment:
         """Write the file under its passing name, and compare it with the sources."""
         self._require_space(sources)
         engine, catalog = self._segments.engine, merged.catalog
@@ -187,7 +217,7 @@ class Merger:
             self._segments.initialise(merged, merged_from=[source.id for source in sources])
             for table in (*STORED, "ledger"):
                 rows = " UNION ALL BY NAME ".join(
-                    f"SELECT * FROM {source.catalog}.main.{table}"  # noqa: S608
+                    f"SELECT * FROM {source.catalog}.main.{table}{without(left_out, table)}"  # noqa: S608
                     for source in sources
                 )
                 run(self._cursor, f"INSERT INTO {catalog}.main.{table} BY NAME {rows}")
@@ -195,17 +225,29 @@ class Merger:
             run(self._cursor, f"CHECKPOINT {catalog}")
             engine.detach(catalog)
             engine.attach(partial, catalog, read_only=True)
-            self._verify(catalog, sources)
-            return replace(measured(self._cursor, merged), bytes=partial.stat().st_size)
+            self._verify(catalog, sources, left_out)
+            # What was erased has had a seq, and no row may have it again.
+            firsts = [s.first_seq for s in sources if s.first_seq is not None]
+            lasts = [s.last_seq for s in sources if s.last_seq is not None]
+            return replace(
+                measured(self._cursor, merged),
+                first_seq=min(firsts, default=None),
+                last_seq=max(lasts, default=None),
+                bytes=partial.stat().st_size,
+            )
         finally:
             with suppress(duckdb.Error):
                 engine.detach(catalog)
 
-    def _verify(self, catalog: str, sources: Sequence[Segment]) -> None:
+    def _verify(
+        self, catalog: str, sources: Sequence[Segment], left_out: Mapping[str, str]
+    ) -> None:
         """Every value of every row: the sources are deleted afterwards."""
         expected: dict[str, tuple[int, int]] = {}
         for source in sources:
-            for table, n, checksum in fingerprint(self._cursor, source.catalog, sample=1):
+            for table, n, checksum in fingerprint(
+                self._cursor, source.catalog, sample=1, left_out=left_out
+            ):
                 rows, total = expected.get(table, (0, 0))
                 expected[table] = rows + n, total + checksum
         found = {t: (n, s) for t, n, s in fingerprint(self._cursor, catalog, sample=1)}

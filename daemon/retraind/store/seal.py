@@ -6,7 +6,7 @@ import queue
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -29,18 +29,31 @@ TEXTS = (
     "input_messages", "output_messages", "system_instructions", "input_text", "output_text",
     "attributes", "resource", "events", "links", "norm_source",
 )  # fmt: skip
+NOTHING: Mapping[str, str] = {}
 TEXT_SAMPLE = 8  # a block of a column of long texts holds far more rows than that
 
 
+def without(left_out: Mapping[str, str], table: str) -> str:
+    """The WHERE that leaves rows of a table out."""
+    return f" WHERE ({left_out[table]}) IS NOT TRUE" if table in left_out else ""
+
+
 def fingerprint(
-    cursor: Cursor, catalog: str, *, sample: int = TEXT_SAMPLE
+    cursor: Cursor,
+    catalog: str,
+    *,
+    sample: int = TEXT_SAMPLE,
+    left_out: Mapping[str, str] = NOTHING,
 ) -> list[tuple[str, int, int]]:
     """(part, rows, checksum) of every table of a segment, independent of the order of rows.
 
     Checksums add up over segments. Long texts of spans are hashed in one row of `sample`, all
-    other columns in every row.
+    other columns in every row. Rows for which a condition of `left_out` holds do not count.
     """
-    parts = {table: f"FROM {catalog}.main.{table} t" for table in (*STORED, "ledger")}
+    parts = {
+        table: f"FROM {catalog}.main.{table} t{without(left_out, table)}"
+        for table in (*STORED, "ledger")
+    }
     if sample > 1:
         spans, texts = f"FROM {catalog}.main.spans", ", ".join(TEXTS)
         parts["spans"] = f"FROM (SELECT * EXCLUDE ({texts}) {spans}) t"

@@ -79,6 +79,7 @@ class Writer:
         self._queue: deque[_Pending] = deque()
         self._changed = threading.Condition()
         self._closed = False
+        self._rotation = False  # asked for, whether due or not
         self._watched_at = 0.0
         self._quarantined = self._count_quarantined()
         self._watch()
@@ -91,6 +92,16 @@ class Writer:
 
     def start(self) -> None:
         self._thread.start()
+
+    def rotate(self, timeout_seconds: float) -> None:
+        """Start a new segment, so that the present one is sealed. Raises StoreUnavailable."""
+        old = self._segments.hot.id
+        with self._changed:
+            self._rotation = True
+            self._changed.notify_all()
+            done = self._changed.wait_for(lambda: self._segments.hot.id != old, timeout_seconds)
+        if not done:
+            raise StoreUnavailable("no new segment could be started")
 
     def close(self) -> None:
         """Commit what is queued, then end the thread."""
@@ -126,6 +137,7 @@ class Writer:
                 return
             if group:
                 self._commit_group(group)
+            if group or self._rotation:
                 self._rotate_if_due()
             if time.monotonic() - self._watched_at >= WATCH_SECONDS:
                 self._watch()
@@ -133,7 +145,9 @@ class Writer:
     def _take(self) -> list[_Pending] | None:
         """Everything that is queued, up to about 20,000 rows; None when closed and empty."""
         with self._changed:
-            self._changed.wait_for(lambda: self._queue or self._closed, WATCH_SECONDS)
+            self._changed.wait_for(
+                lambda: self._queue or self._closed or self._rotation, WATCH_SECONDS
+            )
             if not self._queue:
                 return None if self._closed else []
             group, rows = [], 0
@@ -322,10 +336,13 @@ class Writer:
     # Rotation and the disk
 
     def _rotate_if_due(self) -> None:
-        if self.fatal.is_set() or not self._segments.is_due():
+        wanted, self._rotation = self._rotation, False
+        if self.fatal.is_set() or not (wanted or self._segments.is_due()):
             return
         try:
             self._on_rotated(self._segments.rotate())
+            with self._changed:
+                self._changed.notify_all()
             self._quarantined = 0
             self._telemetry.segment_rotations.inc()
         except StoreFatal as error:

@@ -240,3 +240,15 @@ def test_the_description_names_every_route(socket: TestClient) -> None:
     for path in OPEN[1:-1]:
         assert "security" not in paths[path]["get"]
     json.dumps(described)
+
+
+def test_erase_takes_a_user_or_a_trace() -> None:
+    daemon = FakeDaemon()
+    client = TestClient(an_app(daemon, trusted=True))
+    answer = client.post("/api/v1/erase", json={"user": "alice"})
+    assert answer.json() == {"files": 1, "rows": {"spans": 2}, "datasets": []}
+    client.post("/api/v1/erase", json={"trace": "ab" * 16})
+    assert daemon.calls == [("erase", "alice", None), ("erase", None, "ab" * 16)]
+    for body in ({}, {"user": "a", "trace": "b"}, {"user": ""}, {"users": "a"}):
+        assert client.post("/api/v1/erase", json=body).status_code == 400
+    assert len(daemon.calls) == 2
