@@ -6,6 +6,7 @@ Decoding happens once for each value of a holder, and only for holders that occu
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -51,13 +52,18 @@ class Decoded:
     """
 
     def __init__(
-        self, owners: Indices, texts: list[str], incomplete: Mask, places: Rows | None = None
+        self, owners: Indices, array: pa.StringArray, incomplete: Mask, places: Rows | None = None
     ) -> None:
         self.owners = owners
-        self.texts = texts
+        self.array = array
         self.places = places
         self._incomplete = incomplete
         self._values: dict[int, Any] = {}
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """The texts as they came."""
+        return self.array.to_pylist()  # type: ignore[no-any-return]
 
     def value(self, index: int) -> Any:
         """The value at one place: JSON decoded, other text as it is."""
@@ -82,7 +88,7 @@ class Listed(Decoded):
     """Values that were never texts: the message events of spans."""
 
     def __init__(self, owners: Indices, values: list[Any]) -> None:
-        self.owners, self.texts, self.places = owners, [], None
+        self.owners, self.places = owners, None
         self._values = dict(enumerate(values))
 
     def value(self, index: int) -> Any:
@@ -100,10 +106,16 @@ class Holders:
         self.incomplete: Mask = np.zeros(attributes.owners, dtype=bool)
         self._typed_events: TypedValues | None = None
         self._typed_resources: TypedValues | None = None
+        self._shown: dict[str, Mask | None] = {}
         self._decoded: dict[tuple[str, str, str], Decoded | None] = {}
 
     def shows(self, name: str) -> Mask | None:
         """Spans that carry this key or show this convention, None when no span does."""
+        if name not in self._shown:
+            self._shown[name] = self._who_shows(name)
+        return self._shown[name]
+
+    def _who_shows(self, name: str) -> Mask | None:
         if self.around is not None and is_convention(name):
             mask: Mask = has(self.around.shown, name)
             return mask if mask.any() else None
@@ -189,7 +201,7 @@ class Holders:
             if found is None:
                 return None
             self.incomplete[found.owners[found.holes]] = True
-            return Decoded(found.owners, found.texts.to_pylist(), self.incomplete)
+            return Decoded(found.owners, found.texts, self.incomplete)
         if path.form == "event":
             return self._of_event(path)
         rows = self.typed.usable(path.holder, "any") if path.form == "attribute" else None
@@ -205,7 +217,7 @@ class Holders:
             return None
         place, values = event
         owners = np.flatnonzero(place >= 0).astype(np.int32)
-        texts = values.take(pa.array(place[owners])).to_pylist()
+        texts = values.take(pa.array(place[owners]))
         return Decoded(owners, texts, self.incomplete)
 
     def _events(self, name: str) -> Decoded | None:
@@ -230,11 +242,11 @@ class Holders:
         return Listed(owners.astype(np.int32), values)
 
 
-def _json(attributes: Attributes, places: Rows) -> list[str]:
+def _json(attributes: Attributes, places: Rows) -> pa.StringArray:
     """Attribute values as texts: strings as they are, other kinds as JSON."""
     strings = attributes.kind[places] == STRING
     if strings.all():
-        return attributes.strings.take(pa.array(places)).to_pylist()  # type: ignore[no-any-return]
+        return attributes.strings.take(pa.array(places))
     plain = attributes.strings.take(pa.array(places, mask=~strings))
     others = attributes.json_values(places)
-    return pc.if_else(pa.array(strings), plain, others).to_pylist()  # type: ignore[no-any-return]
+    return pc.if_else(pa.array(strings), plain, others)

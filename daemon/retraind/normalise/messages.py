@@ -218,19 +218,6 @@ def said(messages: list[Message], direction: Direction) -> Said:
     return Said(text, "\n\n".join(system) or None, _called(messages))
 
 
-def lone_text(value: object, direction: Direction) -> str | None:
-    """The text of a list in canonical form that is one message with one text, the usual case."""
-    if type(value) is not list or len(value) != 1 or type(message := value[0]) is not dict:
-        return None
-    parts = message.get("parts")
-    if type(parts) is not list or len(parts) != 1 or type(part := parts[0]) is not dict:
-        return None
-    if message.get("role") != ("user" if direction == "input" else "assistant"):
-        return None
-    text = part.get("content")
-    return text if part.get("type") == "text" and type(text) is str else None
-
-
 def _text_of(messages: Iterable[Message], role: str | None) -> str | None:
     """The text of the first of these messages that has one, of one role or any."""
     for message in messages:

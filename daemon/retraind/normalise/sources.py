@@ -61,8 +61,8 @@ def permitted(holders: Holders, operations: dict[str, Mask], source: Source) -> 
         masks = [operations[name] for name in source.operation if name in operations]
         if not masks:
             return False
-        fitting = np.logical_or.reduce(masks)
-        allowed = fitting if allowed is True else allowed & fitting
+        if len(masks) < len(operations):
+            allowed = np.logical_or.reduce(masks) & allowed
     return allowed
 
 
@@ -71,7 +71,7 @@ def operations(column: pa.StringArray) -> dict[str, Mask]:
     encoded = column.dictionary_encode()
     codes = encoded.indices.fill_null(-1).to_numpy()
     found = {name: codes == i for i, name in enumerate(encoded.dictionary.to_pylist())}
-    return found | {"": codes == -1}
+    return found | {"": codes == -1} if encoded.null_count else found
 
 
 def _open(

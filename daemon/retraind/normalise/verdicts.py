@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -43,15 +44,17 @@ def _of_labels(names: pa.Array, labels: pa.Array) -> pa.Array:
     """Each distinct pair of name and label is judged once."""
     if labels.null_count == len(labels):
         return pa.nulls(len(labels), pa.bool_())
-    pairs = pa.StructArray.from_arrays([names, labels], names=["name", "label"])
-    seen: dict[tuple[str, str | None], bool | None] = {}
-    found = []
-    for pair in pairs.to_pylist():
-        key = pair["name"], pair["label"]
-        if key not in seen:
-            seen[key] = None if key[1] is None else verdict(key[0], key[1])
-        found.append(seen[key])
-    return pa.array(found, pa.bool_())
+    name, label = names.dictionary_encode(), labels.dictionary_encode()
+    width = len(label.dictionary) + 1
+    code = label.indices.fill_null(width - 1).to_numpy(zero_copy_only=False)
+    pairs, place = np.unique(name.indices.to_numpy() * width + code, return_inverse=True)
+    texts = [*label.dictionary.to_pylist(), None]
+    verdicts = [
+        None if texts[pair % width] is None
+        else verdict(name.dictionary[pair // width].as_py(), texts[pair % width])
+        for pair in pairs.tolist()
+    ]  # fmt: skip
+    return pa.array(verdicts, pa.bool_()).take(pa.array(place))
 
 
 def label_column(labels: pa.Array) -> pa.Array:

@@ -1,0 +1,198 @@
+"""Messages in one form, what they say, and the tools they call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from retraind.decode.columnar import Indices
+from retraind.normalise import messages
+from retraind.normalise.attributes import STRING
+from retraind.normalise.conventions import Column, Source
+from retraind.normalise.holders import Decoded
+from retraind.normalise.lone import lone_texts
+from retraind.normalise.parts import loaded
+from retraind.normalise.reading import Read, add, offers, read, safely
+from retraind.normalise.resolve import Resolved, Winner
+
+_INFERENCE = ("chat", "text_completion")
+
+
+@dataclass(slots=True)
+class Spoken(Read):
+    """Messages as JSON texts, and what they say.
+
+    `values` and `texts` hold what was read one by one. Lists that needed no reading are whole
+    columns in `lone`: (owners, messages, texts). Few lists have a system message or call tools.
+    """
+
+    texts: list[str | None] = field(default_factory=list)
+    lone: list[tuple[Indices, pa.StringArray, pa.StringArray]] = field(default_factory=list)
+    systems: dict[int, str] = field(default_factory=dict)
+    tools: dict[int, list[str]] = field(default_factory=dict)
+
+    def column(self) -> pa.StringArray:
+        """The messages of every owner."""
+        return self._joined(self.values, [messages for _, messages, _ in self.lone])
+
+    def text_column(self) -> pa.StringArray:
+        """What the messages of every owner say."""
+        return self._joined(self.texts, [texts for _, _, texts in self.lone])
+
+    def _joined(self, read: list[Any], lone: list[pa.StringArray]) -> pa.StringArray:
+        if len(lone) == 1 and len(lone[0]) == len(read):
+            return lone[0]
+        column = pa.array(read, pa.string())
+        for (owners, _, _), values in zip(self.lone, lone, strict=True):
+            place = np.full(len(read), -1, dtype=np.int32)
+            place[owners] = np.arange(len(owners), dtype=np.int32)
+            column = pc.coalesce(values.take(pa.array(place, mask=place < 0)), column)
+        return column
+
+
+def fill(resolved: Resolved, columns: dict[str, Column]) -> None:
+    """Add the columns of messages and those that follow from them."""
+    asked = _messages(resolved, columns["input_messages"], "input")
+    answered = _messages(resolved, columns["output_messages"], "output")
+    add(resolved, "input_messages", asked, asked.column())
+    add(resolved, "output_messages", answered, answered.column())
+    _texts(resolved, "input_text", asked)
+    _texts(resolved, "output_text", answered)
+    _system(resolved, columns["system_instructions"], asked)
+    owners = len(answered.values)
+    tools = (
+        [answered.tools.get(owner) for owner in range(owners)]
+        if answered.tools
+        else [None] * owners
+    )
+    resolved.columns["called_tools"] = pa.array(tools, pa.list_(pa.string()))
+
+
+def _messages(resolved: Resolved, column: Column, direction: messages.Direction) -> Spoken:
+    """The messages of every owner."""
+    owners = resolved.holders.attributes.owners
+    found = Spoken([None] * owners, np.zeros(owners, dtype=np.int64), texts=[None] * owners)
+    convert = _converter(direction)
+    for source, wanted, decoded in offers(resolved, column, found):
+        places, same = wanted, []
+        if source.path.plain:
+            places = _take_lone(found, decoded, wanted, direction)
+        taken: list[int] = []
+        for place, owner in zip(places.tolist(), decoded.owners[places].tolist(), strict=True):
+            value = decoded.value(place)
+            said = safely(convert, value, source)
+            if not said:
+                continue
+            if source.path.plain and said is value:
+                found.values[owner] = decoded.texts[place]
+                same.append(place)
+            else:
+                found.values[owner] = orjson.dumps(said).decode()
+            _note(found, owner, messages.said(said, direction))
+            taken.append(owner)
+        found.place[taken] = len(found.keys)
+        if source.path.plain:
+            lone = np.setdiff1d(wanted, places, assume_unique=True)
+            _keep_once(resolved, decoded, [*lone.tolist(), *same])
+    return found
+
+
+def _take_lone(
+    found: Spoken, decoded: Decoded, wanted: Indices, direction: messages.Direction
+) -> Indices:
+    """Take the lists that hold one text and nothing to decode; gives the places that are left."""
+    raw = decoded.array.take(pa.array(wanted))
+    is_lone, texts = lone_texts(raw, direction)
+    if not is_lone.any():
+        return wanted
+    owners = decoded.owners[wanted[is_lone]]
+    found.lone.append((owners, raw.filter(pa.array(is_lone)), texts))
+    found.place[owners] = len(found.keys)
+    return wanted[~is_lone]
+
+
+def _keep_once(resolved: Resolved, decoded: Decoded, places: list[int]) -> None:
+    """Texts that a column shows as they were sent need not stay among the attributes."""
+    if places and decoded.places is not None:
+        kept = decoded.places[places]
+        resolved.exact[kept[resolved.holders.attributes.kind[kept] == STRING]] = True
+
+
+def _note(found: Spoken, owner: int, said: messages.Said) -> None:
+    found.texts[owner] = said.text
+    if said.system is not None:
+        found.systems[owner] = said.system
+    if said.tools:
+        found.tools[owner] = said.tools
+
+
+def _converter(direction: messages.Direction) -> Callable[[Any, Source], Any]:
+    def convert(value: Any, source: Source) -> Any:
+        if value is None:
+            return None
+        if source.path.form == "events":
+            return messages.of_events(value, direction)
+        if source.answer is not None:
+            return messages.answer_of(value | {"toolCalls": loaded(value.get("toolCalls"))})
+        if source.path.pointer and source.path.pointer[-1] == "messages" and _only_texts(value):
+            return None  # the text form of message objects
+        if source.path.holder == "events" and isinstance(value, list):
+            value = messages.exchange(value, direction)
+        if messages.is_canonical(value):
+            return value
+        found = messages.messages_of(value, direction)
+        hollow = source.path.plain and not any(message["parts"] for message in found)
+        return None if hollow else found
+
+    return convert
+
+
+def _only_texts(value: Any) -> bool:
+    return isinstance(value, list) and not any(isinstance(item, dict | list) for item in value)
+
+
+def _texts(resolved: Resolved, name: str, found: Spoken) -> None:
+    """Fill a text column from messages: before other sources on inference spans, else after."""
+    if not found.keys:
+        return
+    spoken = found.text_column()
+    has = spoken.is_valid().to_numpy(zero_copy_only=False)
+    own = resolved.columns[name].is_valid().to_numpy(zero_copy_only=False)
+    inference = np.zeros(len(has), dtype=bool)
+    for operation in _INFERENCE:
+        inference |= resolved.operations.get(operation, False)
+    # Where there are messages, a call's text is theirs, even when they hold none.
+    use = (found.place > 0) & inference | has & ~own
+    if not use.any():
+        return
+    values = resolved.columns[name]
+    resolved.columns[name] = spoken if use.all() else pc.if_else(pa.array(use), spoken, values)
+    mine = next((w for w in resolved.winners if w.column == name), None)
+    if mine is None:
+        mine = Winner(name, [], np.zeros(len(has), dtype=np.int64))
+        resolved.winners.append(mine)
+    mine.place[use] = np.where(has[use], found.place[use] + len(mine.keys), 0)
+    mine.keys.extend(found.keys)
+
+
+def _system(resolved: Resolved, column: Column, asked: Spoken) -> None:
+    """Their own attribute first, else the system messages."""
+
+    def convert(value: Any, _: Source) -> Any:
+        if isinstance(value, str):
+            return value
+        return messages.all_text(messages.messages_of(value, "input"))
+
+    own = read(resolved, column, convert)
+    base = len(own.keys)
+    own.keys += asked.keys
+    for owner, text in asked.systems.items():
+        if own.values[owner] is None:
+            own.values[owner], own.place[owner] = text, asked.place[owner] + base
+    add(resolved, column.name, own, pa.array(own.values, pa.string()))
