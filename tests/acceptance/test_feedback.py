@@ -15,6 +15,7 @@ import httpx2
 import pytest
 
 from acceptance_harness import cli, rows, secret_file
+from builders import a_request, a_span
 from harness import Daemon
 
 SHOWN = (
@@ -316,6 +317,35 @@ def test_a_full_store_is_said_with_retry_after(tmp_path: Path) -> None:
         answer = Api(daemon).post(body, idempotency_key="full")
         assert "idempotency-replayed" not in answer.headers
         assert len(Api(daemon).stored("full")) == 1
+
+
+def test_the_content_policy_decides_what_is_kept(tmp_path: Path) -> None:
+    """A user who gives feedback is hashed to the same text as on that user's spans."""
+    key = secret_file(tmp_path, "sixteen bytes or more", "key")
+    content = {
+        "default": "redact",
+        "key_file": str(key),
+        "fields": {"user_id": "hash", "output": "drop"},
+    }
+    with Daemon(tmp_path / "data", {"content": content}) as daemon:
+        span = a_span(1, start_ns=time.time_ns(), attributes={"user.id": "ann"})
+        daemon.export(a_request([span]))
+        said = [
+            {"kind": "thumbs", "value": "down", "user": "ann", "comment": "ask bob@example.com"},
+            {"kind": "correction", "value": "write to bob"},
+            {"kind": "label", "value": "bob@example.com", "passed": True},
+        ]
+        for _ in range(2):
+            items = [item | {"session_id": "policy", "id": item["kind"]} for item in said]
+            assert Api(daemon).post(items).json()["accepted"] == 3
+        thumbs, correction, label = Api(daemon).stored("policy")
+        (user,) = rows(daemon, "select user_id from spans")
+        assert thumbs["evaluator"] == user["user_id"] != "ann"
+        assert thumbs["label"] == "down"
+        assert "bob" not in thumbs["explanation"]
+        assert "email" in thumbs["explanation"]
+        assert "correction" not in correction, "it is dropped like the outputs"
+        assert "label" not in label
 
 
 # Who may send.

@@ -130,7 +130,7 @@ def test_every_text_of_a_sender_goes_through_the_policy(items: list[dict[str, An
 
 
 def test_the_policy_knows_the_field() -> None:
-    """A user who gives feedback is a user, as on spans; a judge is a judge."""
+    """A user who gives feedback is a user, as on spans, and a correction is an answer."""
     seen: list[tuple[str, str]] = []
 
     def policy(field: str, text: str) -> str:
@@ -141,7 +141,7 @@ def test_the_policy_knows_the_field() -> None:
     fixed = {"kind": "correction", "value": "v", "response_id": "r", "id": "i"}
     read_items("feedback", [thumbs, fixed], text_characters=LIMIT, policy=policy)
     assert set(seen) == {
-        ("session_id", "s"), ("user_id", "ann"), ("explanation", "c"), ("correction", "v"),
+        ("session_id", "s"), ("user_id", "ann"), ("explanation", "c"), ("output_text", "v"),
         ("response_id", "r"), ("idempotency_key", "i"),
     }  # fmt: skip
     seen.clear()

@@ -24,6 +24,8 @@ FieldPolicy = Callable[[str, str], str]
 
 _MESSAGE_CHARACTERS = 300
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Of people: who they are is as on spans, and what an answer should have been is as an answer.
+_LIKE = {"evaluator": "user_id", "correction": "output_text", "label": "output_text"}
 _OUR_LABELS = ("thumbs", "rating", "escalation")
 _ADAPTERS = {"feedback": FEEDBACK, "evaluations": EVALUATION}
 
@@ -125,7 +127,7 @@ def _apply(policy: FieldPolicy, row: Json) -> None:
         ours |= {"name", "label"} if row["name"] in _OUR_LABELS else {"name"}
     for name, value in row.items():
         if isinstance(value, str) and name not in ours:
-            kept = policy("user_id" if feedback and name == "evaluator" else name, value)
+            kept = policy(_LIKE.get(name, name) if feedback else name, value)
             row[name] = kept or ("dropped" if name == "name" else None)
 
 
