@@ -6,12 +6,21 @@ read from the last evaluation at scrape time. docs/metrics.md is generated from 
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _ACK_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _COMMIT_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+_PROCESS = Path("/proc/self")
+
+# Values of the label `reason`, shown as 0 from the start. A test compares them with those in use.
+REFUSED = ("draining", "disk_low", "memory", "queue_full", "store")
+REJECTED = ("invalid_trace_id", "invalid_span_id", "timestamp", "attribute_limit", "encoding")
 
 
 class Telemetry:
@@ -36,6 +45,10 @@ class Telemetry:
                 self.judgements.labels(api, outcome)
         for reason in ("data", "io", "fatal"):
             self.commit_failures.labels(reason)
+        for reason in REFUSED:
+            self.refused_requests.labels(reason)
+        for reason in REJECTED:
+            self.rejected_spans.labels(reason)
         for limit in ("series", "models", "cohorts"):
             self.series_limited.labels(limit)
 
@@ -278,6 +291,19 @@ class Telemetry:
         self.build_info = self._gauge(
             "build_info", "Versions; the value is always 1.", "version", "duckdb", "python"
         )
+        self.start_time = self._gauge(
+            "process_start_time_seconds", "Unix time at which this process started to count."
+        )
+        self.start_time.set_to_current_time()
+        self.resident_memory = self._gauge(
+            "process_resident_memory_bytes", "Resident memory of the process; 0 without /proc."
+        )
+        self.open_files = self._gauge(
+            "process_open_fds", "Open file descriptors of the process; 0 without /proc."
+        )
+        if _PROCESS.exists():
+            self.resident_memory.set_function(_resident_bytes)
+            self.open_files.set_function(lambda: sum(1 for _ in (_PROCESS / "fd").iterdir()))
         self.config_reload_successful = self._gauge(
             "config_last_reload_successful", "1 when the last reload of the configuration was good."
         )
@@ -288,3 +314,8 @@ class Telemetry:
             "metrics_series_limited_total",
             "Exported series left out because limits.metric_series was reached.",
         )
+
+
+def _resident_bytes() -> float:
+    """The second number of statm: resident pages."""
+    return float((_PROCESS / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
