@@ -212,7 +212,9 @@ class EvalSettings(Section):
 class Feature(Section):
     name: str = Field(description="Name in metrics and events.", pattern=r"^[a-zA-Z_][\w.]{0,62}$")
     source: str = Field(
-        alias="from", description='A column of `spans`, attributes["key"] or resource["key"].'
+        alias="from",
+        description="A column of `spans`; a key of attributes, resource, metadata, "
+        'prompt_variables or request_parameters as attributes["key"]; or tags["tag"].',
     )
     type: Literal["number", "category"] = Field(description="number or category.")
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -253,10 +255,14 @@ class Monitor(Section):
     name: str = Field(description="Name in metrics and events.", pattern=r"^[a-zA-Z0-9_.-]{1,63}$")
     match: Match = Field(Match(), description="Which spans it watches.")
     cohort: str | None = Field(
-        None, description='Column, attributes["key"] or resource["key"] that names the cohort.'
+        None,
+        description="What names the cohort: a source as `from` of a feature. A call without a value "
+        "has that of its nearest ancestor, else of any span of its trace.",
     )
     version: str | None = Field(
-        None, description="Where a model's version stands instead of response_model."
+        None,
+        description="Where a model's version stands instead of response_model: a source like the "
+        "cohort's, e.g. prompt_template_version, release or fingerprint.",
     )
     features: tuple[str | Feature, ...] | None = Field(
         None,

@@ -90,7 +90,7 @@ def parse_source(text: str) -> Source:
     if close:
         raise ConfigError(f"{text!r} is not a column of spans; did you mean {close[0]!r}?")
     raise ConfigError(
-        f"{text!r} is not a column of spans with one value; write such a column's name, "
+        f"{text!r} is not a column of spans; write a column's name (one that holds one value), "
         f'attributes["{text}"], resource["{text}"], metadata["{text}"] or tags["{text}"]'
     )
 

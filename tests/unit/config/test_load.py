@@ -97,7 +97,8 @@ def test_every_error_is_reported_at_its_position(config: Path) -> None:
         "10:47: monitors[0].features[1].type: 'categry' is not a choice; did you mean 'category'?",
         (
             "10:57: monitors[0].features[2].from: is missing; add `from: …` "
-            '(A column of `spans`, attributes["key"] or resource["key"])'
+            "(A column of `spans`; a key of attributes, resource, metadata, prompt_variables or "
+            'request_parameters as attributes["key"]; or tags["tag"])'
         ),
         "11:28: monitors[0].evals.g.threshold: 'hi' is not valid; write a number, e.g. 0.25",
         "11:43: monitors[0].evals.g.direction: 'up' is not a choice; write one of higher, lower",
@@ -344,3 +345,32 @@ def test_files_must_hold_what_they_are_for(config: Path) -> None:
         "3:27: receivers.grpc.tls.cert_file",
         "3:46: receivers.grpc.tls.key_file",
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ("tags", """'tags' is not a source; write tags["key"]"""),
+        ("tags[beta]", """'tags[beta]' is not a source; write tags["beta"]"""),
+        ("metadata.plan", """'metadata.plan' is not a source; write metadata["plan"]"""),
+        (
+            "prompt_variables(lang)",
+            """'prompt_variables(lang)' is not a source; write prompt_variables["lang"]""",
+        ),
+        ("user_ids", "'user_ids' is not a column of spans; did you mean 'user_id'?"),
+        (
+            "promt_template_id",
+            "'promt_template_id' is not a column of spans; did you mean 'prompt_template_id'?",
+        ),
+    ],
+)
+@pytest.mark.parametrize("setting", ["cohort", "version"])
+def test_a_source_that_is_none_is_an_error_at_its_place(
+    tmp_path: Path, setting: str, written: str, problem: str
+) -> None:
+    file = tmp_path / "retraind.yaml"
+    file.write_text(f"monitors:\n  - name: m\n    {setting}: {written}\n")
+    with pytest.raises(ConfigError) as error:
+        load_checked(file)
+    column = len(f"    {setting}: ") + 1
+    assert str(error.value) == f"{file}:3:{column}: monitors[0].{setting}: {problem}"

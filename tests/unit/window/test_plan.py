@@ -22,6 +22,13 @@ from retraind.window.plan import (
         ("user_id", Source("column", "user_id")),
         ('attributes["user.tier"]', Source("attribute", "user.tier")),
         ("resource['cloud.region']", Source("resource", "cloud.region")),
+        ('metadata["plan"]', Source("metadata", "plan")),
+        ('prompt_variables["lang"]', Source("prompt_variable", "lang")),
+        ("request_parameters['seed']", Source("request_parameter", "seed")),
+        ('tags["beta"]', Source("tag", "beta")),
+        ("prompt_template_version", Source("column", "prompt_template_version")),
+        ("tenant_id", Source("column", "tenant_id")),
+        ("fingerprint", Source("column", "fingerprint")),
     ],
 )
 def test_a_source_is_a_column_or_a_key(text: str, source: Source) -> None:
