@@ -5,6 +5,7 @@ These columns are read from JSON, one value at a time; everything else is column
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -40,27 +41,39 @@ def _documents(resolved: Resolved, output: Column, offered: Column) -> None:
 
     found = read(resolved, output, convert)
     add(resolved, output.name, found, _dumped(found))
-    ids, scores = pa.list_(pa.string()), pa.list_(pa.float64())
-    resolved.columns["document_ids"] = _each(found, "id", ids)
-    resolved.columns["document_scores"] = _each(found, "score", scores)
+    resolved.columns["document_ids"] = _column(found, _each("id"), pa.list_(pa.string()))
+    resolved.columns["document_scores"] = _column(found, _each("score"), pa.list_(pa.float64()))
     given = read(resolved, offered, convert)
     add(resolved, offered.name, given, _dumped(given))
 
 
-def _each(found: Read, part: str, kind: pa.DataType) -> pa.Array:
-    """One field of every document; NULL when no document has it."""
-    if not found.keys:
-        return pa.nulls(len(found.values), kind)
-    lists = [[d.get(part) for d in documents or ()] for documents in found.values]
-    return pa.array([each if any(v is not None for v in each) else None for each in lists], kind)
+def _each(part: str) -> Callable[[list[dict[str, Any]]], list[Any] | None]:
+    """One field of every document; None when no document has it."""
+
+    def pick(documents: list[dict[str, Any]]) -> list[Any] | None:
+        values = [document.get(part) for document in documents]
+        return values if any(value is not None for value in values) else None
+
+    return pick
 
 
 def _dumped(found: Read) -> pa.StringArray:
     """The values as JSON."""
-    if not found.keys:
-        return pa.nulls(len(found.values), pa.string())
-    texts = [None if v is None else orjson.dumps(v).decode() for v in found.values]
-    return pa.array(texts, pa.string())
+    return _column(found, lambda value: orjson.dumps(value).decode(), pa.string())
+
+
+def _column(found: Read, make: Callable[[Any], Any], kind: pa.DataType) -> pa.Array:
+    """A column of what is made of the values: once for each, since owners share equal ones."""
+    place = np.full(len(found.values), -1, dtype=np.int32)
+    known: dict[int, int] = {}
+    made: list[Any] = []
+    for owner in np.flatnonzero(found.place).tolist():
+        value = found.values[owner]
+        if id(value) not in known:
+            known[id(value)] = len(made)
+            made.append(make(value))
+        place[owner] = known[id(value)]
+    return pa.array(made, kind).take(pa.array(place, mask=place < 0))
 
 
 def _tools(resolved: Resolved, column: Column) -> None:
@@ -91,13 +104,16 @@ def _object(resolved: Resolved, column: Column) -> None:
         if decoded is None:
             continue
         found.keys.append(source.key)
-        wanted = np.ones(owners, dtype=bool) & allowed
-        for place in np.flatnonzero(wanted[decoded.owners]).tolist():
-            members = _members(decoded.shared(place))
-            if members:
-                owner = int(decoded.owners[place])
+        wanted = (np.ones(owners, dtype=bool) & allowed)[decoded.owners]
+        known: dict[int, dict[str, Any]] = {}
+        taken = zip(decoded.code[wanted].tolist(), decoded.owners[wanted].tolist(), strict=True)
+        for code, owner in taken:
+            if code not in known:
+                known[code] = _members(decoded.value(code))
+            if known[code]:
+                before = found.values[owner]
                 found.place[owner] = found.place[owner] or len(found.keys)
-                found.values[owner] = members | (found.values[owner] or {})
+                found.values[owner] = known[code] if before is None else known[code] | before
     add(resolved, column.name, found, _dumped(found))
 
 

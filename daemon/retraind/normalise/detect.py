@@ -32,13 +32,13 @@ def of_keys(attributes: Attributes) -> Bits:
 
 def of_scopes(names: pa.StringArray) -> Bits:
     """For each scope the bits of the conventions that its name shows."""
-    return np.array(
-        [
-            sum(1 << i for i, found in enumerate(CONVENTIONS) if name and found.has_scope(name))
-            for name in names.to_pylist()
-        ],
-        dtype=np.int64,
-    )
+    encoded = names.dictionary_encode()
+    bits = [
+        sum(1 << i for i, found in enumerate(CONVENTIONS) if found.has_scope(name))
+        for name in encoded.dictionary.to_pylist()
+    ]
+    found: Bits = np.array([*bits, 0], dtype=np.int64)[encoded.indices.fill_null(len(bits))]
+    return found
 
 
 def of_resources(resources: Attributes) -> Bits:

@@ -45,10 +45,10 @@ class Surroundings:
 
 
 class Decoded:
-    """Texts of some owners, read as JSON where they are; each when it is first asked for.
+    """Texts of some owners, read as JSON where they are: each distinct text once, when asked for.
 
-    `places` are the attributes they were, where each was one. `incomplete` is told of JSON that
-    was cut.
+    The text of `owners[i]` is `array[i]`, which is `distinct[code[i]]`. `places` are the attributes
+    they were, where each was one. `incomplete` is told of JSON that was cut.
     """
 
     def __init__(
@@ -61,27 +61,36 @@ class Decoded:
         self._values: dict[int, Any] = {}
 
     @cached_property
-    def texts(self) -> list[str]:
-        """The texts as they came."""
-        return self.array.to_pylist()  # type: ignore[no-any-return]
+    def _encoded(self) -> pa.DictionaryArray:
+        return self.array.dictionary_encode()
 
-    def value(self, index: int) -> Any:
-        """The value at one place: JSON decoded, other text as it is."""
-        raw = self.texts[index]
+    @cached_property
+    def code(self) -> Indices:
+        """For each owner the place of its text among the distinct ones."""
+        codes: Indices = self._encoded.indices.to_numpy()
+        return codes
+
+    @cached_property
+    def distinct(self) -> list[str]:
+        """The distinct texts."""
+        return self._encoded.dictionary.to_pylist()  # type: ignore[no-any-return]
+
+    def value(self, code: int) -> Any:
+        """One of the distinct texts as JSON, or as it is when it is none."""
+        if code not in self._values:
+            self._values[code] = self._read(code)
+        return self._values[code]
+
+    def _read(self, code: int) -> Any:
+        raw = self.distinct[code]
         if raw[:1] in _JSON_STARTS:
             try:
                 return orjson.loads(raw)
             except orjson.JSONDecodeError as error:
                 # Other errors are no JSON at all, as Python's own spelling of a list.
                 if raw[0] != '"' and "end of data" in error.msg:
-                    self._incomplete[self.owners[index]] = True
+                    self._incomplete[self.owners[self.code == code]] = True
         return raw
-
-    def shared(self, index: int) -> Any:
-        """The same, kept for the next pointer into it."""
-        if index not in self._values:
-            self._values[index] = self.value(index)
-        return self._values[index]
 
 
 class Listed(Decoded):
@@ -89,11 +98,8 @@ class Listed(Decoded):
 
     def __init__(self, owners: Indices, values: list[Any]) -> None:
         self.owners, self.places = owners, None
+        self.code = np.arange(len(owners), dtype=np.int32)
         self._values = dict(enumerate(values))
-
-    def value(self, index: int) -> Any:
-        """The value at one place."""
-        return self._values[index]
 
 
 class Holders:

@@ -72,7 +72,7 @@ def _items(entry: Items, holders: Holders) -> Iterator[tuple[int, Row]]:
     shared = {name: _values(holders, path) for name, path in entry.shared.items()}
     for index in np.flatnonzero(wanted[decoded.owners]).tolist():
         owner = int(decoded.owners[index])
-        value = inside(decoded.value(index), entry.path)
+        value = inside(decoded.value(int(decoded.code[index])), entry.path)
         for key, item in _members(entry, value):
             row = _row(entry, key, item, value)
             if row is not None:
@@ -100,7 +100,7 @@ def _values(holders: Holders, path: Path) -> dict[int, str]:
         return {}
     found = {}
     for index, owner in enumerate(decoded.owners.tolist()):
-        value = coerced(inside(decoded.value(index), path), "text")
+        value = coerced(inside(decoded.value(int(decoded.code[index])), path), "text")
         if value is not None:
             found[owner] = value
     return found

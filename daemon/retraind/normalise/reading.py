@@ -61,11 +61,13 @@ def read(resolved: Resolved, column: Column, convert: Callable[[Any, Source], An
     owners = resolved.holders.attributes.owners
     found = Read([None] * owners, np.zeros(owners, dtype=np.int64))
     for source, places, decoded in offers(resolved, column, found):
-        for place in places.tolist():
-            value = safely(convert, decoded.value(place), source)
-            if value:
-                owner = int(decoded.owners[place])
-                found.values[owner], found.place[owner] = value, len(found.keys)
+        known: dict[int, Any] = {}
+        codes, holders = decoded.code[places].tolist(), decoded.owners[places].tolist()
+        for code, owner in zip(codes, holders, strict=True):
+            if code not in known:
+                known[code] = safely(convert, decoded.value(code), source)
+            if known[code]:
+                found.values[owner], found.place[owner] = known[code], len(found.keys)
     return found
 
 

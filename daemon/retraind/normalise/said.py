@@ -84,18 +84,17 @@ def _messages(resolved: Resolved, column: Column, direction: messages.Direction)
         if source.path.plain:
             places = _take_lone(found, decoded, wanted, direction)
         taken: list[int] = []
-        for place, owner in zip(places.tolist(), decoded.owners[places].tolist(), strict=True):
-            value = decoded.value(place)
-            said = safely(convert, value, source)
-            if not said:
-                continue
-            if source.path.plain and said is value:
-                found.values[owner] = decoded.texts[place]
-                same.append(place)
-            else:
-                found.values[owner] = orjson.dumps(said).decode()
-            _note(found, owner, messages.said(said, direction))
-            taken.append(owner)
+        known: dict[int, _Reading | None] = {}
+        codes, holders = decoded.code[places].tolist(), decoded.owners[places].tolist()
+        for place, code, owner in zip(places.tolist(), codes, holders, strict=True):
+            if code not in known:
+                known[code] = _reading(convert, decoded, code, source, direction)
+            reading = known[code]
+            if reading is not None:
+                _note(found, owner, reading)
+                taken.append(owner)
+                if reading.as_sent:
+                    same.append(place)
         found.place[taken] = len(found.keys)
         if source.path.plain:
             lone = np.setdiff1d(wanted, places, assume_unique=True)
@@ -124,8 +123,34 @@ def _keep_once(resolved: Resolved, decoded: Decoded, places: list[int]) -> None:
         resolved.exact[kept[resolved.holders.attributes.kind[kept] == STRING]] = True
 
 
-def _note(found: Spoken, owner: int, said: messages.Said) -> None:
-    found.texts[owner] = said.text
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One list of messages: its JSON, what it says, and whether that JSON is what was sent."""
+
+    json: str
+    said: messages.Said
+    as_sent: bool
+
+
+def _reading(
+    convert: Callable[[Any, Source], Any],
+    decoded: Decoded,
+    code: int,
+    source: Source,
+    direction: messages.Direction,
+) -> _Reading | None:
+    value = decoded.value(code)
+    found = safely(convert, value, source)
+    if not found:
+        return None
+    as_sent = source.path.plain and found is value
+    json = decoded.distinct[code] if as_sent else orjson.dumps(found).decode()
+    return _Reading(json, messages.said(found, direction), as_sent)
+
+
+def _note(found: Spoken, owner: int, reading: _Reading) -> None:
+    said = reading.said
+    found.values[owner], found.texts[owner] = reading.json, said.text
     if said.system is not None:
         found.systems[owner] = said.system
     if said.tools:

@@ -133,17 +133,22 @@ def _pointed(
     decoded = holders.decoded(source.path)
     if decoded is None:
         return None
-    rows = np.full(holders.attributes.owners, -1, dtype=np.int32)
+    asked = np.flatnonzero(wanted[decoded.owners])
+    codes, which = np.unique(decoded.code[asked], return_inverse=True)
+    place = np.full(len(codes), -1, dtype=np.int32)
     values: list[Any] = []
-    for index in np.flatnonzero(wanted[decoded.owners]).tolist():
-        owner, value = decoded.owners[index], decoded.shared(index)
-        value = joined(inside(value, source.path)) if source.join else inside(value, source.path)
+    for number, code in enumerate(codes.tolist()):
+        value = inside(decoded.value(code), source.path)
+        if source.join:
+            value = joined(value)
         if column_type == "text" and source.path.pointer == () and not isinstance(value, str):
-            value = decoded.texts[index]
+            value = decoded.distinct[code]
         found = coerced(value, column_type)
         if found is not None:
-            rows[owner] = len(values)
+            place[number] = len(values)
             values.append(found)
+    rows = np.full(holders.attributes.owners, -1, dtype=np.int32)
+    rows[decoded.owners[asked]] = place[which]
     return Choice(source, rows, pa.array(values, ARROW_TYPES[column_type])) if values else None
 
 
