@@ -348,6 +348,14 @@ def test_the_content_policy_decides_what_is_kept(tmp_path: Path) -> None:
         assert "label" not in label
 
 
+def test_what_a_user_said_of_the_calls_of_others_is_erased(tmp_path: Path) -> None:
+    with Daemon(tmp_path / "data") as daemon:
+        said = {"kind": "thumbs", "value": "up", "session_id": "shared"}
+        Api(daemon).post([said | {"user": user} for user in ("ann", "bob")])
+        cli("erase", "--user", "ann", "--yes", "--data", daemon.data)
+        assert [row["evaluator"] for row in Api(daemon).stored("shared")] == ["bob"]
+
+
 # Who may send.
 
 

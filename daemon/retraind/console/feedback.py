@@ -5,7 +5,6 @@ Applications hold ingest tokens only, so one of those is enough here, and nowher
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,7 @@ from retraind.model import Json, JudgementApi
 from retraind.normalise.judgements import ItemError
 from retraind.receive.auth import Tokens
 from retraind.receive.judgements import Judgements, Receipt
+from retraind.receive.patience import Patience
 
 BODY_TIMEOUT_SECONDS = 30.0
 KEY_CHARACTERS = 256
@@ -67,10 +67,10 @@ class FeedbackRoutes:
         self._senders.authorise(request)
         _check_form(request)
         key = _key(request)
-        limits = self._judgements.limits
-        lease = await self._judgements.admission.reserve(limits.request_bytes)
+        limits, admission = self._judgements.limits, self._judgements.admission
+        lease = await admission.reserve(_size(request, limits.request_bytes))
         try:
-            async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
+            async with Patience(admission, lease, BODY_TIMEOUT_SECONDS):
                 body = await read_body(request, limits.request_bytes, "feedback.request_bytes")
             lease.shrink_to(len(body))
             receipt = await self._judgements.take(api, _values(body, limits.items), key)
@@ -89,6 +89,12 @@ def _check_form(request: Request) -> None:
         raise HTTPException(415, "send JSON, with Content-Type: application/json")
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise HTTPException(415, "send the body as it is, without Content-Encoding")
+
+
+def _size(request: Request, limit: int) -> int:
+    """Bytes to reserve for the body: what is announced, else as many as it may have."""
+    announced = request.headers.get("content-length", "")
+    return min(int(announced), limit) if announced.isdecimal() else limit
 
 
 def _key(request: Request) -> str | None:

@@ -140,11 +140,14 @@ def _conditions(selection: Selection) -> dict[str, str]:
         f"(trace_id IS NULL AND {name} IN (FROM erased_{name}))"
         for name in ("response_id", "session_id")
     )
+    said = "".join(
+        f" OR (source = 'api:feedback' AND evaluator = {quoted(user)})" for user in selection.users
+    )
     logged = [traced, *(f"contains(attributes, {quoted(each)})" for each in _members(selection))]
     return {
         "spans": traced,
         "span_details": traced,
-        "evaluations": f"{traced} OR {linked}",
+        "evaluations": f"{traced} OR {linked}{said}",
         "logs": " OR ".join(logged),
         "quarantine": " OR ".join(_in_quarantine(selection)),
     }
