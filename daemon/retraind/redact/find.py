@@ -96,7 +96,8 @@ class Finder:
                 safe = any(char in run for char in "-_")
                 new = applied(content, changes).encode("latin-1", "replace")
                 encoded = (base64.urlsafe_b64encode if safe else base64.b64encode)(new).decode()
-                rest = run[:skipped] + (encoded if run.endswith("=") else encoded.rstrip("="))
+                unpadded = len(letters) % 4 and not run.endswith("=")
+                rest = run[:skipped] + (encoded.rstrip("=") if unpadded else encoded)
                 again = self._base64(rest, depth) if depth + 1 < DEPTH else None
                 return rest if again is None else again
         return None

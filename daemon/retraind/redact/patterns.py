@@ -115,7 +115,8 @@ def _email(text: str, match: re.Match[str]) -> tuple[int, int] | None:
 def _phone(text: str, match: re.Match[str]) -> tuple[int, int] | None:
     before, after = _before(text, match.start()), text[match.end() : match.end() + 1]
     digits = sum(char.isdigit() for char in match[0])
-    if _is_word(before) or before in (".", "_", "+") or _is_word(after):
+    zeros = match[0][0] == "0"  # zeros also begin ids and decimals
+    if _is_word(before) or _is_word(after) or (zeros and before in (".", "_", "+", "-")):
         return None
     return match.span() if 8 <= digits <= 17 else None
 
@@ -161,7 +162,10 @@ def _cards(text: str) -> Iterator[Found]:
 
 
 def _card_end(text: str, groups: list[tuple[int, int]], first: int) -> int | None:
-    if groups[first][1] - groups[first][0] < 4:  # no issuer prints fewer digits in front
+    begin, end = groups[first]
+    if end - begin < 4:  # no issuer prints fewer digits in front
+        return None
+    if _before(text, begin) == "." and _before(text, begin - 1).isdigit():  # a decimal fraction
         return None
     digits = ""
     for last in range(first, min(first + 8, len(groups))):

@@ -191,17 +191,17 @@ class RowPolicy:
         return kept
 
     def _copies(self) -> dict[str, Callable[[Json], Json]]:
-        steps: dict[str, list[tuple[tuple[str, ...], Edit]]] = {}
+        steps: dict[str, dict[tuple[str, ...], Edit]] = {}
         for holder, pointer, edit in self._pointers:
             for column in copies_of(holder):
-                steps.setdefault(column, []).append((pointer, edit))
+                steps.setdefault(column, {})[pointer] = edit
         for key, edit in self._keys.items():
             for column, member in members_of(key):
-                steps.setdefault(column, []).append(((member,), edit))
+                steps.setdefault(column, {})[(member,)] = edit
 
         def change(column: str) -> Callable[[Json], Json]:
             def edited(value: Json) -> Json:
-                for pointer, edit in steps[column]:
+                for pointer, edit in steps[column].items():
                     value = at_pointer(value, pointer, edit)
                 return value
 
