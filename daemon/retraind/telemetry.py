@@ -116,6 +116,12 @@ class Telemetry:
             "receiver_duplicate_attributes_total",
             "Attributes whose key came twice; the last one was kept.",
         )
+        self.incomplete_spans = self._counter(
+            "receiver_incomplete_spans_total",
+            "Stored spans that came with content missing: the sender dropped attributes, cut JSON "
+            "or left holes in a list. docs/tracers.md says which limits of the SDK to raise.",
+            "convention",
+        )
         self.judgements = self._counter(
             "judgements_total",
             "Items of POST /api/v1/feedback and /api/v1/evaluations: accepted, duplicate (stored "

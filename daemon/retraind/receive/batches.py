@@ -21,14 +21,22 @@ MESSAGE_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True)
+class Blemishes:
+    """What was wrong with rows that are stored all the same; incomplete spans by convention."""
+
+    repaired_strings: int
+    duplicate_attributes: int
+    incomplete_spans: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Decoded:
     """A batch, and for each of its requests the rejected items by reason and the dropped ones."""
 
     batch: WriteBatch
     rejections: Sequence[Mapping[str, int]]
     dropped: Sequence[int]
-    repaired_strings: int
-    duplicate_attributes: int
+    blemishes: Blemishes
 
 
 def to_wire(signal: Signal, encoding: Encoding, body: bytes) -> bytes:
@@ -87,7 +95,20 @@ def decode(
         ExportResult(n, by.total(), _message(signal, by))
         for n, by in zip(accepted, rejections, strict=True)
     ]
-    return Decoded(batch, rejections, dropped, rows.repaired_strings, rows.duplicate_attributes)
+    blemishes = Blemishes(
+        rows.repaired_strings, rows.duplicate_attributes, _incomplete(batch.spans)
+    )
+    return Decoded(batch, rejections, dropped, blemishes)
+
+
+def _incomplete(spans: pa.Table | None) -> Mapping[str, int]:
+    """How many spans of each convention came with content missing."""
+    if spans is None:
+        return {}
+    cut = spans.column("content_incomplete")
+    if cut.null_count == len(cut):
+        return {}
+    return Counter(spans.column("convention").filter(cut.fill_null(False)).to_pylist())
 
 
 def undecodable(

@@ -223,9 +223,9 @@ class Intake:
         )
         for i, request in enumerate(requests):
             request.rejections, request.dropped = decoded.rejections[i], decoded.dropped[i]
-        repaired, duplicates = decoded.repaired_strings, decoded.duplicate_attributes
+        blemishes = decoded.blemishes
         future = self._writer.submit(decoded.batch)
-        future.add_done_callback(lambda done: self._committed(requests, done, repaired, duplicates))
+        future.add_done_callback(lambda done: self._committed(requests, done, blemishes))
 
     def _refuse(self, request: _Request, error: Exception) -> None:
         """Answer a request that could not be decoded; keep its first bytes for the operator."""
@@ -251,12 +251,14 @@ class Intake:
 
     def _committed(
         self, requests: list[_Request], done: Future[list[ExportResult | Exception]],
-        repaired_strings: int, duplicate_attributes: int,
+        blemishes: batches.Blemishes,
     ) -> None:  # fmt: skip
         error = done.exception()
         if error is None:  # else all of it comes again, and counts then
-            self._telemetry.repaired_strings.inc(repaired_strings)
-            self._telemetry.duplicate_attributes.inc(duplicate_attributes)
+            self._telemetry.repaired_strings.inc(blemishes.repaired_strings)
+            self._telemetry.duplicate_attributes.inc(blemishes.duplicate_attributes)
+            for convention, count in blemishes.incomplete_spans.items():
+                self._telemetry.incomplete_spans.labels(convention or "none").inc(count)
         outcomes: Sequence[Outcome] = (
             [error] * len(requests) if error is not None else done.result()
         )

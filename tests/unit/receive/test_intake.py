@@ -318,6 +318,7 @@ def test_a_request_whose_commit_fails_counts_once_it_is_stored(
     for each in bad:
         each.trace_id = b"short"
     span.attributes.extend([attribute("key", "once"), attribute("key", "twice")])
+    span.dropped_attributes_count = 2
     request = a_request([span, *bad]).SerializeToString().replace(b"plain text", b"plain\xfftext")
     original, failures = writer.run, iter([True, True])
 
@@ -335,18 +336,19 @@ def test_a_request_whose_commit_fails_counts_once_it_is_stored(
             store("retraind_quarantined_items_total") or 0.0,
             store("retraind_quarantine_overflow_total") or 0.0,
             float(rig.value("repaired_strings_total") > 0),
+            rig.value("incomplete_spans_total", convention="otel_genai"),
         ]
 
     async def check(rig: Rig) -> None:
         for _ in range(2):
             with pytest.raises(StoreUnavailable):
                 await rig.send(request)
-            assert counted(rig) == [0, 0, 0, 0, 0, 0]
+            assert counted(rig) == [0, 0, 0, 0, 0, 0, 0]
         answer = await rig.send(request)
         assert (answer.accepted, answer.rejected, answer.duplicate) == (1, 2, False)
-        assert counted(rig) == [1, 2, 1, 1, 1, 1]
+        assert counted(rig) == [1, 2, 1, 1, 1, 1, 1]
         assert (await rig.send(request)).duplicate
-        assert counted(rig) == [1, 2, 1, 1, 1, 1]
+        assert counted(rig) == [1, 2, 1, 1, 1, 1, 1]
 
     monkeypatch.setattr(writer, "run", run_or_fail)
     run(check, writer=database.writer, ledger=database.ledger)
