@@ -293,7 +293,7 @@ class Slow:
     def counts(self, row: Row) -> bool:
         return not row.get("error_type") and self.live(row) and bool(row.get("name"))
 
-    def _quality(self, out: Any, cohort: str | None, dominated: int, passes: Any) -> None:
+    def _quality(self, out: Any, cohort: str | None, dominated: int, passes: Any) -> None:  # noqa: C901
         panes: dict[tuple[Any, ...], list[tuple[Row, Row]]] = defaultdict(list)
         for row in self.evals:
             call = self.call_of(row)

@@ -77,7 +77,9 @@ span_rows = st.fixed_dictionaries(
         "start_time": times,
         "service_name": st.sampled_from(["a", "a", "b"]),
         "environment": st.sampled_from([None, "prod", "prod", "dev"]),
-        "operation": st.sampled_from(["chat", "chat", "embeddings", "tool", "chain", "evaluator", None]),
+        "operation": st.sampled_from(
+            ["chat", "chat", "embeddings", "tool", "chain", "evaluator", None]
+        ),
         "request_model": st.sampled_from([None, "x", "x", "y"]),
         "response_model": st.sampled_from([None, "x", "x-1"]),
         "session_id": st.sampled_from([None, None, "", "s", "t"]),
@@ -166,7 +168,8 @@ def test_rows_stored_twice_count_once(spans: list[Row], evals: list[Row]) -> Non
 def test_building_hour_by_hour_gives_the_same(spans: list[Row], evals: list[Row]) -> None:
     """Each hour is built from its own and the two hours before it, never from a later one.
 
-    Of the traces that its evaluations judge it needs all that was before. A span stored twice has one start time: rows that differ in it are not both read.
+    Of the traces that its evaluations judge it needs all that was before. A span stored twice has
+    one start time: rows that differ in it are not both read.
     """
     spans = list({(row["trace_id"], row["span_id"]): row for row in spans}.values())
     limits = Limits(series=3, models=1, cohorts=2)
