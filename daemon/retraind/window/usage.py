@@ -80,7 +80,6 @@ def second_reports(traces: Traces, reports: Reports) -> Bools:
     leaves = leaves[_in_company(traces.trace[leaves])]
     if len(leaves) == 0:
         return second
-    leaves = leaves[_by_place(traces, reports, leaves)]
     place = pack(traces.trace, traces.hour - traces.hour.min(), reports.source)
 
     def meet(one: Ints, other: Ints) -> Bools:
@@ -98,15 +97,32 @@ def second_reports(traces: Traces, reports: Reports) -> Bools:
         nested = inside(one, other) | inside(other, one)
         return np.asarray(model & nested & (reports.emitter[one] != reports.emitter[other]))
 
+    def mark(rows: Ints, key: Ints, are_one: Callable[[Ints, Ints], Bools]) -> None:
+        """Mark each row that is one call with a row of equal key and better place."""
+        several = _in_company(key)
+        rows, key = rows[several], key[several]
+        order = _by_place(traces, reports, rows)
+        for members in _groups(rows[order], key[order]):
+            if len(members) <= COMPARED:
+                for at in range(1, len(members)):
+                    second[members[at]] |= are_one(members[:at], members[at : at + 1]).any()
+
     known = leaves[reports.response[leaves] >= 0]
-    _mark(second, known, pack(place[known], reports.response[known]), meet)
+    mark(known, pack(place[known], reports.response[known]), meet)
     counted = leaves[np.isfinite(reports.input_tokens[leaves])]
     tokens = (reports.input_tokens, np.nan_to_num(reports.output_tokens))
-    codes = [group(values[counted].astype(np.int64))[0] for values in tokens]
-    key = pack(place[counted], *codes)
-    several = np.isin(key, _with_two(key, reports.emitter[counted]))
-    _mark(second, counted[several], key[several], is_echo)
+    key = pack(place[counted], *(_codes(values[counted]) for values in tokens))
+    several = _in_company(key)
+    counted, key = counted[several], key[several]
+    twice = np.isin(key, _with_two(key, reports.emitter[counted]))
+    mark(counted[twice], key[twice], is_echo)
     return second
+
+
+def _codes(whole: Floats) -> Ints:
+    """Whole numbers as codes from 0."""
+    values = whole.astype(np.int64)
+    return np.asarray(values - values.min(initial=0))
 
 
 def _in_company(key: Ints) -> Bools:
@@ -132,15 +148,6 @@ def _with_two(key: Ints, emitter: Ints) -> Ints:
 
 def _equal(codes: Ints, one: Ints, other: Ints) -> Bools:
     return np.asarray((codes[one] == codes[other]) & (codes[one] >= 0))
-
-
-def _mark(second: Bools, rows: Ints, key: Ints, are_one: Callable[[Ints, Ints], Bools]) -> None:
-    """Mark each row that is one call with an earlier row of equal key."""
-    for members in _groups(rows, key):
-        if len(members) <= COMPARED:
-            for at in range(1, len(members)):
-                earlier = members[:at]
-                second[members[at]] |= are_one(earlier, members[at : at + 1]).any()
 
 
 def _groups(rows: Ints, key: Ints) -> Iterator[Ints]:
