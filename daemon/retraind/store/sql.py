@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -52,7 +52,8 @@ class Stop:
     def end(self, reason: str) -> None:
         """Interrupt the query; the first reason counts."""
         self.reason = self.reason or reason
-        self._cursor.interrupt()
+        with suppress(duckdb.ConnectionException):  # the query has just ended by itself
+            self._cursor.interrupt()
 
 
 def run_sql(

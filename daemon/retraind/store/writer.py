@@ -269,16 +269,20 @@ class Writer:
             log.warning("commit without memory; ending users' queries", error=str(error)[:200])
             with self._queries.ended("incoming data needed the memory"):
                 rollback(self._cursor)
-                self._commit(parts)
+                self._commit(parts, again=True)
 
-    def _commit(self, parts: Sequence[Part]) -> None:
-        """One transaction with all rows of the parts and their ledger entries."""
+    def _commit(self, parts: Sequence[Part], *, again: bool = False) -> None:
+        """One transaction with all rows of the parts and their ledger entries.
+
+        `again`: an attempt has failed already, perhaps only after its rows were durable.
+        """
         started = time.perf_counter()
         committed_ns = self._clock.now_ns()
         catalog = self._segments.hot.catalog
         rows = seq = quarantined = overflow = 0
         try:
             run(self._cursor, "BEGIN TRANSACTION")
+            durable = again and self._is_durable(catalog, parts)
             detailed = False
             for table in TABLES:
                 stored = stored_rows(parts, table, self._next_seq + seq)
@@ -292,7 +296,7 @@ class Writer:
                     seq += stored.num_rows
                     rows += stored.num_rows
             self._insert(catalog, "ledger", ledger_rows(parts, committed_ns))
-            run(self._cursor, "COMMIT")
+            run(self._cursor, "ROLLBACK" if durable else "COMMIT")
         except BaseException:
             rollback(self._cursor)
             raise
@@ -315,6 +319,12 @@ class Writer:
         self._telemetry.last_commit.set(committed_ns / 1e9)
         if self.reason == "io":
             self._set_accepting(True, "")
+
+    def _is_durable(self, catalog: str, parts: Sequence[Part]) -> bool:
+        """Whether the ledger has these requests: a COMMIT can find no memory after it is done."""
+        digests = (part.batch.digests[i] for part in parts for i in part.indices())
+        asked = f"SELECT count(*) FROM {catalog}.main.ledger WHERE digest = $1"  # noqa: S608
+        return any(run(self._cursor, asked, [digest])[0][0] for digest in digests)
 
     def _insert(self, catalog: str, table: str, rows: pa.Table) -> None:
         columns = ", ".join(f'"{name}"' for name in rows.column_names)

@@ -17,7 +17,7 @@ from retraind.errors import QueryError
 from retraind.model import ExportResult
 from retraind.store import engine, user_queries, writer
 from retraind.store.database import Database
-from retraind.store.sql import SqlResult
+from retraind.store.sql import SqlResult, Stop
 from store_harness import batch, commit, open_database, query, value
 
 ENDLESS = "SELECT sum(a.range * b.range) FROM range(10000000) a, range(10000000) b"
@@ -67,6 +67,39 @@ def test_a_commit_without_memory_ends_queries_and_is_repeated(
     assert value(database, "commit_failures_total", reason="io") == 0
     assert value(database, "user_queries_ended_total") == 1
     assert ask(database, "SELECT count(*) AS n FROM spans").result(60).table["n"][0].as_py() == 2
+
+
+def test_a_commit_that_finds_no_memory_after_it_is_done_is_not_repeated(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the engine was seen to do: the rows were durable, and the statement raised."""
+    original, failures = writer.run, iter([True])
+
+    def run(cursor: Any, sql: str, parameters: Any = None) -> Any:
+        done = original(cursor, sql, parameters)
+        if sql == "COMMIT" and next(failures, False):
+            raise duckdb.OutOfMemoryException("simulated")
+        return done
+
+    monkeypatch.setattr(writer, "run", run)
+    assert commit(database, batch([1, 2])) == [ExportResult(2)]
+    assert next(failures, None) is None
+    assert commit(database, batch([3])) == [ExportResult(1)]
+    assert query(database, "SELECT seq, input_tokens FROM stored_spans ORDER BY 1, 2") == [
+        (1, 1),
+        (2, 2),
+        (3, 3),
+    ]
+    assert commit(database, batch([1, 2])) == [ExportResult(2, duplicate=True)]
+
+
+def test_a_query_that_has_just_ended_may_still_be_ended(database: Database) -> None:
+    """Whoever ends it cannot know; a commit that needs its memory must not fail for that."""
+    cursor = database.segments.engine.new_cursor()
+    stop = Stop(cursor)
+    database.segments.engine.release(cursor)
+    stop.end("too late")
+    assert stop.reason == "too late"
 
 
 def test_a_disk_that_gets_low_ends_queries_before_data_is_refused(
