@@ -22,6 +22,7 @@ _SPAN_TYPES = {
     **dict.fromkeys(("streaming", "content_incomplete"), pa.bool_()),
     "document_scores": pa.list_(pa.float64()),
     "embedding": pa.list_(pa.float32()),
+    **dict.fromkeys(("input_token_hashes", "output_token_hashes"), pa.list_(pa.uint64())),
     "flags": pa.uint32(),
     "dropped_attributes_count": pa.uint32(),
 }
@@ -45,7 +46,8 @@ SPANS = pa.schema(
             "prompt_template_version", "prompt_template_text", "prompt_variables", "error_type",
             "error_message", "guardrail_name", "guardrail_result", "guardrail_score", "run_id",
             "variant", "release", "experiment_id", "experiment_name", "tags", "metadata",
-            "convention", "fingerprint", "content_incomplete", "attributes", "resource",
+            "convention", "fingerprint", "content_incomplete", "input_token_hashes",
+            "output_token_hashes", "attributes", "resource",
             "events", "links", "trace_state", "flags", "dropped_attributes_count", "norm_source",
         )
     ]

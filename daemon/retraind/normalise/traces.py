@@ -75,6 +75,8 @@ def normalise_traces(decoded: DecodedTraces, *, attribute_limit: int) -> Normali
     columns["convention"] = detect.primary(around.shown)
     columns["fingerprint"] = fingerprints(columns)
     columns["content_incomplete"] = _incomplete(resolved, columns["dropped_attributes_count"])
+    for name in ("input_token_hashes", "output_token_hashes"):  # a content policy's to fill
+        columns[name] = pa.nulls(len(decoded.items), schema.SPANS.field(name).type)
     columns["norm_source"] = source_json(resolved.winners, attributes.owners)
     columns["events"], columns["links"] = happened.json(), linked.json()
     spans = pa.Table.from_arrays(

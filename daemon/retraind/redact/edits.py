@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 import orjson
@@ -16,6 +18,8 @@ Action = Literal["keep", "truncate", "redact", "hash", "drop"]
 DROPPED = object()
 """Returned for a value that is to be taken out."""
 HASH_DIGITS = 16
+TOKENS = 4096
+_WORD = re.compile(r"\w+")
 _STRUCTURE = frozenset(("role", "type"))  # of messages: cut or changed they would be none
 
 
@@ -69,6 +73,30 @@ def keyed_hash(key: bytes, text: str) -> str:
     """16 hex digits of HMAC-SHA256: equal texts stay equal, and only the key's owner can guess."""
     content = text.encode("utf-8", "surrogateescape")
     return hmac.new(key, content, hashlib.sha256).hexdigest()[:HASH_DIGITS]
+
+
+class TokenHashes:
+    """Hashes of the words of texts: what drift of a vocabulary needs when the text is dropped.
+
+    64 bits of HMAC-SHA256 of each word, case folded, at most 4096 a text. Sorted, so that the
+    order of the words is not stored; a word that comes twice is there twice.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._known: dict[str, int] = {}
+
+    def of(self, text: str | None) -> list[int] | None:
+        if text is None:
+            return None
+        words = islice(_WORD.finditer(text.casefold()), TOKENS)
+        return sorted(self._hash(word[0]) for word in words)
+
+    def _hash(self, word: str) -> int:
+        if word not in self._known:
+            digest = hmac.new(self._key, word.encode("utf-8", "replace"), hashlib.sha256).digest()
+            self._known[word] = int.from_bytes(digest[:8], "big")
+        return self._known[word]
 
 
 def truncated(text: str, size: int) -> str:

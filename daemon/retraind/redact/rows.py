@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from retraind.redact.columns import changed_where
-from retraind.redact.edits import DROPPED, Edit, at_pointer
+from retraind.redact.edits import DROPPED, Edit, TokenHashes, at_pointer
 from retraind.redact.places import Places, copies_of, members_of, places_of
 
 JSON_COLUMNS = frozenset((
@@ -56,12 +56,26 @@ class RowPolicy:
 
     def apply(self, table: pa.Table) -> pa.Table:
         """Rows of `spans`, `evaluations`, `logs` or `span_details` after the policy."""
+        table = self._with_token_hashes(table)
         for name in table.column_names:
             column = table.column(name).combine_chunks()
             new = self._column(table, name, column)
             if new is not column:
                 place = table.column_names.index(name)
                 table = table.set_column(place, table.schema.field(name), new)
+        return table
+
+    def _with_token_hashes(self, table: pa.Table) -> pa.Table:
+        """Fill the keyed hashes of words of the texts that are about to be dropped."""
+        for name in ("input_text", "output_text"):
+            edit, hashes = self._columns.get(name), name.replace("_text", "_token_hashes")
+            dropped = edit is not None and edit.action == "drop" and edit.key
+            if dropped and hashes in table.column_names:
+                words = TokenHashes(edit.key)  # type: ignore[union-attr]
+                found = [words.of(text) for text in table.column(name).to_pylist()]
+                place = table.column_names.index(hashes)
+                column = pa.array(found, table.schema.field(hashes).type)
+                table = table.set_column(place, table.schema.field(hashes), column)
         return table
 
     def item(self, item: str | None) -> str | None:

@@ -95,6 +95,19 @@ def test_dropping_input_drops_all_it_came_from_and_nothing_else() -> None:
     assert json.loads(row["attributes"])["app.note"] == f"of {MAIL}"
 
 
+def test_dropped_text_leaves_keyed_hashes_of_its_words(key_file: Path) -> None:
+    sent = {"gen_ai.output.messages": json.dumps(OUTPUT).replace("new answer", "No, NO Füße!")}
+    (row,) = rows(sent=sent, fields={"output": "drop"}, key_file=key_file)
+    no, feet = (
+        int(hmac.new(KEY, word.encode(), hashlib.sha256).hexdigest()[:16], 16)
+        for word in ("no", "füsse")
+    )
+    assert row["output_token_hashes"] == sorted([no, no, feet])
+    assert row["input_token_hashes"] is None
+    (row,) = rows(sent=sent, fields={"output": "drop"})
+    assert row["output_token_hashes"] is None
+
+
 def test_dropping_system_or_output_cuts_them_out_of_the_conversation() -> None:
     (row,) = rows(fields={"system": "drop"})
     assert "serve well" not in json.dumps(row, default=str)

@@ -81,6 +81,8 @@ CREATE TABLE spans (
   convention                  VARCHAR,
   fingerprint                 VARCHAR,
   content_incomplete          BOOLEAN,
+  input_token_hashes          UBIGINT[],
+  output_token_hashes         UBIGINT[],
   attributes                  VARCHAR,
   resource                    VARCHAR,
   events                      VARCHAR,
@@ -170,6 +172,8 @@ COMMENT ON COLUMN spans.metadata IS 'Free metadata as a JSON object.';
 COMMENT ON COLUMN spans.convention IS 'Convention the span follows, the most certain one.';
 COMMENT ON COLUMN spans.fingerprint IS 'Hash of system instructions, tools and sampling parameters: equal when the model was asked in the same way.';
 COMMENT ON COLUMN spans.content_incomplete IS 'True when the sender dropped attributes, cut JSON or left holes in a list.';
+COMMENT ON COLUMN spans.input_token_hashes IS 'Keyed hashes of the words of input_text, sorted, where content.fields drops it and content.key_file is set.';
+COMMENT ON COLUMN spans.output_token_hashes IS 'The same of output_text.';
 COMMENT ON COLUMN spans.attributes IS 'Span attributes that have no column, as a JSON object. Bytes are {"bytesValue": base64}, NaN and infinities are {"doubleValue": text}.';
 COMMENT ON COLUMN spans.resource IS 'All resource attributes as a JSON object.';
 COMMENT ON COLUMN spans.events IS 'Span events as a JSON array of {time, name, attributes, dropped_attributes_count}.';
