@@ -19,6 +19,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyVa
 from acceptance_harness import JSON, LOGS, PROTOBUF, Receiver, cli, post, rows, secret_file
 from builders import HOUR_NS, a_request, a_span
 from harness import Daemon, eventually
+from retraind.console.encode import dumps
+from retraind.console.encode import rows as plain_rows
 from retraind.store.sql import open_stopped, run_sql
 from traffic import NOW_NS, an_hour
 
@@ -254,7 +256,8 @@ def test_no_stored_value_has_a_secret(after: tuple[Daemon, Receiver]) -> None:
 
         def read(query: str) -> list[dict[str, Any]]:
             result = run_sql(database, query, timeout_seconds=60, max_rows=100_000)
-            return result.table.to_pylist()
+            found: list[dict[str, Any]] = plain_rows(result.table)
+            return found
 
         names = {
             row["t"] for row in read("select view_name t from duckdb_views() where not internal")
@@ -262,7 +265,7 @@ def test_no_stored_value_has_a_secret(after: tuple[Daemon, Receiver]) -> None:
         assert {"stored_spans", "stored_evaluations", "logs", "quarantine", "triggers"} <= names
         seen = b""
         for name in sorted(names):
-            content = json.dumps(read(f'from "{name}"'), default=repr).encode()
+            content = dumps(read(f'from "{name}"'))
             assert leaks(content) == [], name
             assert leaks(decoded(content)) == [], name
             seen += content
