@@ -141,12 +141,12 @@ def _event(where: str, found: Found) -> list[Any]:
     return [value for attributes in events for value in _attributes(attribute, attributes)]
 
 
-def _events(_: str, found: Found) -> list[Any]:
-    """The message events of the span as one list."""
+def _events(name: str, found: Found) -> list[Any]:
+    """The events of that name as one list; without a name the message events of the span."""
     events = [
         {"name": one.name, "attributes": plain_attributes(one.attributes)}
         for one in found.span.events
-        if MESSAGE_EVENTS.match(one.name)
+        if (one.name == name if name else MESSAGE_EVENTS.match(one.name))
     ]
     return [events] if events else []
 

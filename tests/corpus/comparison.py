@@ -65,7 +65,7 @@ def span_differences(expected: SpanRow, row: Row, with_logs: bool) -> list[str]:
     wrong = []
     sources = json.loads(row["norm_source"] or "{}")
     from_logs = any(key.startswith("log:") for keys in expected.keys.values() for key in keys)
-    for column in sorted(COLUMNS):
+    for column in sorted(COLUMNS | set(expected.values)):
         if from_logs and not with_logs and column in DERIVED:
             continue
         wanted, keys = expected.values.get(column), expected.keys.get(column, ())

@@ -33,6 +33,8 @@ COLUMNS = words(
     content_incomplete
     """
 )
+# Of the process that sends, not of the span: compared where a row lists them.
+SURROUNDING = words("environment service_name service_version")
 # Stored as JSON text, written as TOML values.
 JSON_COLUMNS = words(
     """

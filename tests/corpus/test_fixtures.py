@@ -57,7 +57,7 @@ def test_every_recorded_library_has_expected_rows() -> None:
 
 def test_rows_have_known_columns_and_each_span_once(fixture: Fixture) -> None:
     for row in fixture.spans:
-        assert set(row.values) <= expected.COLUMNS, row.name
+        assert set(row.values) <= expected.COLUMNS | expected.SURROUNDING, row.name
         assert None not in row.values.values()
         assert set(row.values) - set(row.keys) <= expected.MAY_BE_DERIVED, row.name
     places = [(row.name, row.nth) for row in fixture.spans]
