@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from . import decode, ingest, pace, phoenix, windows
+from . import decode, ingest, mapping, pace, phoenix, windows
 from .machine import describe
 from .row import Row
 
@@ -28,6 +28,18 @@ def normalisation(*, quick: bool) -> Row:
     return row
 
 
+def full_mapping(*, quick: bool) -> Row:
+    """Row 5, on one core."""
+    found = mapping.run(quick=quick)
+    row = Row("5. Every convention against plain attributes only, decode and normalise, one core")
+    row.figures = dict(found)
+    row.goals = {
+        "full to plain >= 0.6": found["full to plain"] >= 0.6,
+        "every library to plain >= 0.4": found["every library to plain"] >= 0.4,
+    }
+    return row
+
+
 def against_phoenix(row: Row) -> None:
     """Add to row 1 what arize-phoenix stores from the same requests."""
     stored, version = phoenix.run()
@@ -38,7 +50,7 @@ def against_phoenix(row: Row) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--rows", default="1,2,3,4", help="which rows, by number")
+    parser.add_argument("--rows", default="1,2,3,4,5", help="which rows, by number")
     parser.add_argument("--quick", action="store_true", help="a smoke run; its figures say nothing")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there too")
     parser.add_argument("--minutes", type=float, default=3.0, help="length of row 3")
@@ -58,6 +70,7 @@ def main() -> None:
             (options.max_rate or _rate(results)) / 2, 0.05 if options.quick else options.minutes
         ),
         "4": lambda: windows.run(windows.QUICK if options.quick else windows.Extent()),
+        "5": lambda: full_mapping(quick=options.quick),
     }
     hardware = {"date": dt.datetime.now(dt.UTC).date().isoformat(), **describe()}
     print("\n".join(f"{name:12} {value}" for name, value in hardware.items()), flush=True)

@@ -6,6 +6,7 @@ over owners or attributes in Python.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -101,11 +102,19 @@ class Attributes:
             return None
         found = self._rows.get(code)
         if found is None:
-            places = np.flatnonzero(self.code == code)
+            order, starts = self._by_key
+            places = order[starts[code] : starts[code + 1]]
             found = np.full(self.owners, -1, dtype=np.int32)
             found[self.owner[places]] = places
             self._rows[code] = found
         return found
+
+    @cached_property
+    def _by_key(self) -> tuple[Any, Any]:
+        """The attributes in the order of their keys, and where each key begins."""
+        order = np.argsort(self.code, kind="stable").astype(np.int32)
+        counts = np.bincount(self.code, minlength=len(self.keys))
+        return order, np.concatenate([[0], np.cumsum(counts)])
 
     def values(self, kind: int) -> pa.Array:
         """All values of one kind, NULL where an attribute is of another kind."""

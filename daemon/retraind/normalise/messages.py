@@ -26,6 +26,8 @@ _ROLES = {
 }  # fmt: skip
 # Tuples: what a sender calls a role or a type may not be hashable.
 _OTHER_PARTS = ("reasoning", "blob", "uri", "file")
+_FINISH = ("finish_reason", "stop_reason", "finishReason")
+_SPEAKERS = ("user", "assistant", "system")
 _ROLES_IN_ORDER = ("user", "assistant", "system", "tool")
 # Objects that hold the messages rather than being one.
 _LISTS = ("messages", "contents", "choices", "replies", "generations", "output", "input", "prompt")
@@ -40,9 +42,24 @@ def messages_of(value: object, direction: Direction) -> list[Message]:
             value = value[0]
         if value and not any(isinstance(item, dict) for item in value):
             value = [item for item in value if isinstance(item, str)]
-        found = [message for item in value for message in _one(item, default)]
+        found: list[Message] = []
+        for item in value:
+            usual = _usual(item)
+            found.extend(_one(item, default) if usual is None else (usual,))
         return _joined(found)
     return _one(value, default)
+
+
+def _usual(item: object) -> Message | None:
+    """A message of nothing but a role and a text, which most are. Runs for most messages."""
+    if type(item) is dict and len(item) == 1:  # OpenInference
+        item = item.get("message")
+    if type(item) is not dict or len(item) != 2:
+        return None
+    role, content = item.get("role"), item.get("content")
+    if type(content) is not str or role not in _SPEAKERS or not content or content[:2] == "[{":
+        return None
+    return {"role": role, "parts": [{"type": "text", "content": content}]}
 
 
 def exchange(items: list[Any], direction: Direction) -> list[Any]:
@@ -91,8 +108,11 @@ def _unwrapped(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _finish(value: dict[str, Any]) -> str | None:
-    found = (value.get(name) for name in ("finish_reason", "stop_reason", "finishReason"))
-    return next((reason for reason in found if isinstance(reason, str) and reason), None)
+    for name in _FINISH:
+        reason = value.get(name)
+        if reason and isinstance(reason, str):
+            return reason
+    return None
 
 
 def _class_of(value: dict[str, Any]) -> object:
@@ -124,7 +144,7 @@ def _joined(messages: list[Message]) -> list[Message]:
     """Items that one answer was split into (text, reasoning, calls) as one assistant message."""
     joined: list[Message] = []
     for message in messages:
-        split = joined and message["role"] == joined[-1]["role"] == "assistant"
+        split = message["role"] == "assistant" and joined and joined[-1]["role"] == "assistant"
         if split and any(part["type"] != "text" for part in message["parts"] + joined[-1]["parts"]):
             joined[-1] = {**joined[-1], **message, "parts": joined[-1]["parts"] + message["parts"]}
         else:
@@ -210,6 +230,12 @@ class Said:
 
 def said(messages: list[Message], direction: Direction) -> Said:
     """Text of the last user message (else of the last message), or of the first answer."""
+    if len(messages) == 1 and len(messages[0]["parts"]) == 1:
+        only, part = messages[0], messages[0]["parts"][0]
+        if part["type"] == "text" and only["role"] == (
+            "user" if direction == "input" else "assistant"
+        ):
+            return Said(part["content"] or None, None, [])
     if direction == "input":
         text = _text_of(reversed(messages), "user") or _text_of(messages[-1:], None)
     else:

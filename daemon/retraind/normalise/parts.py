@@ -18,8 +18,8 @@ _CONTENT = (
 def parts_of(message: dict[str, Any]) -> list[Part]:
     """The parts of a message in any known spelling."""
     kind = _kind(message)
-    alone = not message.keys() & {"role", "content", "parts"}
-    if kind in _BARE and (alone or (kind in _ANSWERING and "role" not in message)):
+    bare = kind in _ANSWERING or ("content" not in message and "parts" not in message)
+    if kind in _BARE and bare and "role" not in message:
         return _READERS[kind](message)
     content = message["parts"] if isinstance(message.get("parts"), list) else _content(message)
     parts = [part for block in content for part in _block(block)]

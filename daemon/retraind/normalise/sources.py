@@ -134,10 +134,12 @@ def _pointed(
     if decoded is None:
         return None
     asked = np.flatnonzero(wanted[decoded.owners])
-    codes, which = np.unique(decoded.code[asked], return_inverse=True)
-    place = np.full(len(codes), -1, dtype=np.int32)
+    codes = decoded.code[asked]
+    place = np.full(int(codes.max(initial=-1)) + 1, -1, dtype=np.int32)
+    place[codes] = 0
     values: list[Any] = []
-    for number, code in enumerate(codes.tolist()):
+    for code in np.flatnonzero(place == 0).tolist():
+        place[code] = -1
         value = inside(decoded.value(code), source.path)
         if source.join:
             value = joined(value)
@@ -145,10 +147,10 @@ def _pointed(
             value = decoded.distinct[code]
         found = coerced(value, column_type)
         if found is not None:
-            place[number] = len(values)
+            place[code] = len(values)
             values.append(found)
     rows = np.full(holders.attributes.owners, -1, dtype=np.int32)
-    rows[decoded.owners[asked]] = place[which]
+    rows[decoded.owners[asked]] = place[codes]
     return Choice(source, rows, pa.array(values, ARROW_TYPES[column_type])) if values else None
 
 
