@@ -8,11 +8,11 @@ import pytest
 
 from acceptance_harness import LOGS, post, rows
 from corpus.comparison import differences, normalised
-from corpus.expected import COLUMNS, EVALUATION_COLUMNS, Fixture, fixtures
+from corpus.expected import COLUMNS, EVALUATION_COLUMNS, SURROUNDING, Fixture, fixtures
 from harness import Daemon
 
 FIXTURES = fixtures()
-SPAN_COLUMNS = ", ".join(["trace_id", "span_id", "norm_source", *sorted(COLUMNS)])
+SPAN_COLUMNS = ", ".join(["trace_id", "span_id", "norm_source", *sorted(COLUMNS | SURROUNDING)])
 RESULT_COLUMNS = ", ".join(["trace_id", "span_id", *sorted(EVALUATION_COLUMNS)])
 
 
