@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any, Literal
 
-from retraind.normalise.conventions import Column
-from retraind.normalise.conventions import _column as read_column
-from retraind.normalise.conventions import _values as read_values
+from retraind.normalise.conventions import EVALUATIONS, RESULT_VALUES, RESULTS
 from retraind.normalise.paths import Path, parse
 
 Judged = Literal["own", "parent", "trace", "session"]
@@ -88,23 +84,16 @@ def _pointer(text: str) -> tuple[str, ...] | None:
 _ITEM_COLUMNS = {
     "name", "score", "label", "passed", "explanation", "evaluator", "evaluator_version", "kind",
 }  # fmt: skip
-_TABLE = tomllib.loads(files(__package__).joinpath("evaluations.toml").read_text("utf-8"))
-_VALUES = {name: read_values(entries) for name, entries in _TABLE["values"].items()}
 
-EVALUATIONS: tuple[Column, ...] = tuple(
-    read_column(name, entry, _VALUES) for name, entry in _TABLE["columns"].items()
-)
-KINDS = _VALUES["evaluation_kind"]
-LOG_NAMES = frozenset(_TABLE["carriers"]["logs"])
-EVENT_NAMES = frozenset(_TABLE["carriers"]["events"])
-MARKS = tuple(_mark(entry) for entry in _TABLE["marks"])
-ITEMS = tuple(_items(entry) for entry in _TABLE["items"])
-PASSED = frozenset(_TABLE["labels"]["passed"])
-FAILED = frozenset(_TABLE["labels"]["failed"])
-FINDINGS = frozenset(_TABLE["labels"]["findings"])
-DEFECTS = frozenset(_TABLE["labels"]["defects"])
-NO_LABEL = frozenset(_TABLE["labels"]["nothing"])
-FEEDBACK_NAMES = frozenset(_TABLE["feedback"]["names"])
+KINDS = RESULT_VALUES["evaluation_kind"]
+LOG_NAMES = frozenset(RESULTS["carriers"]["logs"])
+EVENT_NAMES = frozenset(RESULTS["carriers"]["events"])
+MARKS = tuple(_mark(entry) for entry in RESULTS["marks"])
+ITEMS = tuple(_items(entry) for entry in RESULTS["items"])
+FINDINGS = frozenset(RESULTS["labels"]["findings"])
+DEFECTS = frozenset(RESULTS["labels"]["defects"])
+NO_LABEL = frozenset(RESULTS["labels"]["nothing"])
+FEEDBACK_NAMES = frozenset(RESULTS["feedback"]["names"])
 NAME_KEYS = frozenset(
     source.path.holder
     for column in EVALUATIONS

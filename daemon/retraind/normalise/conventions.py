@@ -1,4 +1,4 @@
-"""The mapping of attributes to columns, read from conventions.toml."""
+"""The mapping of attributes to columns, read from conventions.toml and evaluations.toml."""
 
 from __future__ import annotations
 
@@ -156,16 +156,26 @@ _OPTIONS = {
     "when", "operation", "scale", "values", "known", "value", "before", "split", "family",
     "answer", "time", "weak", "join",
 }  # fmt: skip
-_TABLE = tomllib.loads(files(__package__).joinpath("conventions.toml").read_text("utf-8"))
+
+
+def _read(name: str) -> dict[str, Any]:
+    return tomllib.loads(files(__package__).joinpath(name).read_text("utf-8"))
+
+
+_TABLE = _read("conventions.toml")
+RESULTS = _read("evaluations.toml")
 _VALUES = {name: _values(entries) for name, entries in _TABLE["values"].items()}
+RESULT_VALUES = {name: _values(entries) for name, entries in RESULTS["values"].items()}
 
 CONVENTIONS = tuple(_convention(entry) for entry in _TABLE["conventions"])
 COLUMNS = tuple(_column(name, entry, _VALUES) for name, entry in _TABLE["columns"].items())
-EVALUATIONS = tuple(_column(name, entry, _VALUES) for name, entry in _TABLE["evaluations"].items())
+EVALUATIONS = tuple(
+    _column(name, entry, RESULT_VALUES) for name, entry in RESULTS["columns"].items()
+)
 PLACEHOLDERS = frozenset(_TABLE["placeholders"]["exact"])
 PLACEHOLDER_PREFIX: str = _TABLE["placeholders"]["prefix"]
-PASSED = frozenset(_TABLE["labels"]["passed"])
-FAILED = frozenset(_TABLE["labels"]["failed"])
+PASSED = frozenset(RESULTS["labels"]["passed"])
+FAILED = frozenset(RESULTS["labels"]["failed"])
 _KEYS = frozenset(
     source.path.holder
     for column in (*COLUMNS, *EVALUATIONS)

@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 from retraind.decode.columnar import Indices
 from retraind.normalise import content, messages, schema
 from retraind.normalise.attributes import Attributes, Rows
+from retraind.normalise.coerce import canonical_text, is_placeholder
 from retraind.normalise.conventions import COLUMNS
 from retraind.normalise.resolve import Resolved, resolve, source_json
-from retraind.normalise.sources import canonical_text, is_placeholder
 
 DETAILS = "gen_ai.client.inference.operation.details"
 OUTPUTS = ("gen_ai.choice", "gen_ai.content.completion")

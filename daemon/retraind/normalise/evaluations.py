@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 from retraind.decode.columnar import Indices
 from retraind.normalise import judged_items, schema
 from retraind.normalise.attributes import BOOL, DOUBLE, INT, STRING, Attributes, Rows
-from retraind.normalise.carriers import EVALUATIONS, EVENT_NAMES, MARKS, NAME_KEYS
+from retraind.normalise.carriers import EVENT_NAMES, MARKS, NAME_KEYS
+from retraind.normalise.conventions import EVALUATIONS
 from retraind.normalise.events import Events, Links
 from retraind.normalise.resolve import resolve
 from retraind.normalise.verdicts import kind_column, label_column, passed_column

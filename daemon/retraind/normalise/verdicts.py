@@ -8,14 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from retraind.normalise.carriers import (
-    DEFECTS,
-    FAILED,
-    FEEDBACK_NAMES,
-    FINDINGS,
-    NO_LABEL,
-    PASSED,
-)  # fmt: skip
+from retraind.normalise.carriers import DEFECTS, FEEDBACK_NAMES, FINDINGS, NO_LABEL
+from retraind.normalise.conventions import FAILED, PASSED
 
 
 def verdict(name: str, label: str) -> bool | None:

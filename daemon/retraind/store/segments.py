@@ -91,6 +91,7 @@ class Segments:
         self._attached: dict[int, None] = {}  # in order of use
         self._pinned: set[int] = set()
         self._detailed: dict[int, bool] = {}  # by id
+        self._joined: frozenset[str] = frozenset()  # catalogs whose details the views show
         self._hot: Segment | None = None
         self._next_id = 1
 
@@ -231,9 +232,12 @@ class Segments:
         """Let the views show what is attached: everything unsealed and the newest sealed files."""
         with self._changed:
             shown = [s for s in self._in_views() if s.id in self._attached]
-            create_segment_views(
-                self.engine.cursor(), [segment.catalog for segment in shown], self.detailed(shown)
-            )
+            detailed = self.detailed(shown)
+            if detailed:  # the hot segment will get some, too: then the views need not change
+                detailed += [s.catalog for s in shown if s.status == "hot"]
+            catalogs = [segment.catalog for segment in shown]
+            create_segment_views(self.engine.cursor(), catalogs, frozenset(detailed))
+            self._joined = frozenset(detailed)
 
     def detailed(self, segments: Sequence[Segment]) -> list[str]:
         """Catalogs of those attached segments in which log records tell of spans."""
@@ -254,12 +258,11 @@ class Segments:
         What was committed stays committed when this fails: the next commit tries again.
         """
         with self._changed:
-            if self._detailed.get(self.hot.id):
+            if self.hot.catalog in self._joined:
                 return
             try:
                 self.refresh_views()
             except duckdb.Error as error:
-                self._detailed.pop(self.hot.id, None)
                 log.warning("views do not show the details of spans yet", error=str(error)[:200])
 
     def _in_views(self) -> list[Segment]:
