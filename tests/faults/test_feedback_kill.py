@@ -23,7 +23,8 @@ class Sender(threading.Thread):
 
     def __init__(self, number: int, daemon: Daemon) -> None:
         super().__init__(daemon=True)
-        self.number, self.daemon_process = number, daemon
+        self.number, self.target = number, daemon
+        self.http = httpx2.Client(timeout=10)
         self.acknowledged = 0
         self.answers: list[Any] = []
         self.stopping = False
@@ -35,15 +36,15 @@ class Sender(threading.Thread):
         headers = {"idempotency-key": name}
         if index % 2:
             item, headers = item | {"id": name}, {}
-        url = f"{self.daemon_process.admin}/api/v1/feedback"
-        return httpx2.post(url, json=[item, {"kind": "nothing"}], headers=headers, timeout=10)
+        url = f"{self.target.admin}/api/v1/feedback"
+        return self.http.post(url, json=[item, {"kind": "nothing"}], headers=headers)
 
     def run(self) -> None:
         while not self.stopping:
             try:
                 answer = self.press(self.acknowledged)
             except httpx2.TransportError:
-                time.sleep(0.01)  # it is down: not faster than it can come back
+                time.sleep(0.1)  # it is down: leave it the processor to come back
                 continue
             if answer.status_code == 503:
                 continue
