@@ -342,6 +342,14 @@ def test_dropped_and_hashed_fields_are_in_no_file(tmp_path: Path) -> None:
                                 "--json").stdout)  # fmt: skip
         assert erased["rows"]["spans"] == 2
         assert rows(daemon, "select count(*) n from stored_spans")[0]["n"] == 0
+        for number in (3, 4):
+            last = a_span(number, start_ns=NOW_NS, attributes={"user.id": f"walrus {number}"})
+            daemon.export(a_request([last]))
+    stopped = ("erase", "--data", daemon.data, "--yes", "--json", "--config", daemon.config_file)
+    assert json.loads(cli(*stopped, "--user", "walrus 3").stdout)["rows"]["spans"] == 1
+    trace = last.trace_id.hex()
+    assert json.loads(cli(*stopped, "--trace", trace).stdout)["rows"]["spans"] == 1
+    assert daemon.sql("select count(*) n from stored_spans") == [{"n": 0}]
     for path in (tmp_path / "data").rglob("*"):
         if path.is_file():
             assert b"hidden" not in path.read_bytes(), path.name

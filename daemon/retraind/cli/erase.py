@@ -66,6 +66,7 @@ def _erase(target: Target, user: str | None, trace: str | None, config: Path | N
 
 
 def _erase_stopped(data: Path, user: str | None, trace: str | None, config: Path | None) -> Any:
+    from retraind import log  # noqa: PLC0415
     from retraind.clock import SystemClock  # noqa: PLC0415
     from retraind.config.load import load  # noqa: PLC0415
     from retraind.console.encode import plain  # noqa: PLC0415
@@ -74,6 +75,7 @@ def _erase_stopped(data: Path, user: str | None, trace: str | None, config: Path
     from retraind.store.erase import selection  # noqa: PLC0415
     from retraind.telemetry import Telemetry  # noqa: PLC0415
 
+    log.configure(level="warning")
     settings = load(config)
     chosen = selection(settings.content, user, trace)
     database = Database.open(data, settings.store, Telemetry(), SystemClock())

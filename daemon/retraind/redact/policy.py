@@ -86,7 +86,7 @@ def from_settings(content: settings.Content) -> Policy | None:
         return None
     key = read_key(content.key_file) if content.key_file else b""
     if not key and "hash" in actions.values():
-        raise ConfigError("content.fields: `hash` needs a key; add `key_file: …` to content")
+        raise ConfigError("`hash` needs a key; add `key_file: …` to content")
     finder = Finder(_detectors(content))
     edits = {name: Edit(name, finder, key, content.truncate_bytes) for name in _STRICTNESS}
     attributes: dict[str, KeyChange] = {}

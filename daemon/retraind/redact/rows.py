@@ -42,6 +42,8 @@ class RowPolicy:
             for each, edit in self._places
             for holder, pointer in sorted(each.pointers)
         ]
+        for holder, pointer, edit in self._pointers:  # the same, sent flat
+            self._keys.setdefault(".".join((holder, *pointer)), edit)
         self._prefixes = [
             (re.compile(re.escape(prefix) + end), edit)
             for each, edit in self._places
@@ -106,7 +108,7 @@ class RowPolicy:
 
     def _json_columns(self) -> dict[str, tuple[str | None, Callable[[Json], Json]]]:
         """How the JSON beside the columns changes, and which of it can."""
-        hint = _hint_of(_holders(each for each, _ in self._places))
+        hint = _hint_of(_holders(each for each, _ in self._places) | self._keys.keys())
         found: dict[str, tuple[str | None, Callable[[Json], Json]]] = {
             "attributes": (hint, self._object),
             "links": (hint, self._links),

@@ -76,6 +76,8 @@ def test_a_hash_is_keyed_and_the_same_everywhere(key_file: Path) -> None:
         assert row["user_id"] == expected
     (row,) = rows(fields={"user_id": "hash"}, key_file=key_file)
     assert json.loads(row["metadata"]) == {"user_id": expected, "tier": "gold"}
+    (row,) = rows(sent={"metadata.user_id": MAIL}, fields={"user_id": "hash"}, key_file=key_file)
+    assert MAIL not in json.dumps(row, default=str).replace(f"I am {MAIL}", "")
     (row,) = rows(sent={"enduser.id": 77}, fields={"user_id": "hash"}, key_file=key_file)
     assert "77" not in str(row["user_id"]) + str(row["attributes"])
 

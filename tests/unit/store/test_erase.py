@@ -41,16 +41,17 @@ def conversation(number: int, user: str) -> WriteBatch:
     )
     written.evaluations = pa.table(
         {
-            "trace_id": pa.array([trace, None, None], pa.string()),
-            "response_id": [None, f"response-{number}", None],
-            "session_id": [None, None, f"session-{user}"],
-            "name": ["quality"] * 3,
-            "explanation": [f"{user} asked"] * 3,
-            "kind": ["automated"] * 3,
-            "source": ["test"] * 3,
+            "trace_id": pa.array([trace, None, None, "f" * 32], pa.string()),
+            "response_id": [None, f"response-{number}", None, None],
+            "session_id": [None, None, f"session-{user}", None],
+            "evaluator": [None, None, None, user],
+            "name": ["quality"] * 4,
+            "explanation": [f"{user} asked"] * 4,
+            "kind": ["automated"] * 4,
+            "source": ["test"] * 3 + ["api:feedback"],
         }
     )
-    written.evaluation_request = np.zeros(3, np.int32)
+    written.evaluation_request = np.zeros(4, np.int32)
     written.logs = pa.table(
         {
             "trace_id": pa.array([trace, None], pa.string()),
@@ -96,14 +97,14 @@ def test_a_user_goes_with_all_of_their_traces_and_nobody_else(tmp_path: Path) ->
     seq_of_bob = stored(database, "spans", "seq, trace_id, span_id")
     done = erase(database, ALICE)
     assert done.rows == {
-        "spans": 4, "evaluations": 6, "logs": 4, "span_details": 0, "quarantine": 6,
+        "spans": 4, "evaluations": 8, "logs": 4, "span_details": 0, "quarantine": 6,
     }  # fmt: skip
     assert done.files == 2
     assert done.datasets == []
     kept = stored(database, "spans", "seq, trace_id, span_id")
     assert kept == [row for row in seq_of_bob if row[1] == f"{2:032x}"]
     assert len(kept) == 2
-    assert stored(database, "evaluations", "explanation") == [("bob@example.com asked",)] * 3
+    assert stored(database, "evaluations", "explanation") == [("bob@example.com asked",)] * 4
     assert stored(database, "logs", "body") == [('"bob@example.com said"',)] * 2
     assert len(stored(database, "quarantine", "item")) == 3
     database.close()
