@@ -38,6 +38,22 @@ _ROLES = {"output_text": "assistant", "system_instructions": "system"}
 _CARRIERS = {"output_text": "input_messages", "system_instructions": "input_messages"}
 
 
+# Attributes that fill no column but are the content by their last name, e.g. `llm.openai.messages`.
+_SAID = frozenset((
+    "input", "inputs", "messages", "prompt", "prompts", "query", "question", "input_messages",
+))  # fmt: skip
+_ANSWERED = frozenset((
+    "output", "outputs", "completion", "completions", "choices", "content", "answer", "response",
+    "output_messages",
+))  # fmt: skip
+_ENDINGS = {
+    "input_text": _SAID, "input_messages": _SAID,
+    "output_text": _ANSWERED, "output_messages": _ANSWERED,
+}  # fmt: skip
+# Whatever a holder of these has elsewhere is content as well.
+_WHOLE = frozenset((*_ENDINGS, "documents", "input_documents"))
+
+
 @dataclass(slots=True)
 class Places:
     """Where the content of one column lies. Events are those whose attributes or body are it."""
@@ -50,10 +66,11 @@ class Places:
     event_keys: set[tuple[str, str]] = field(default_factory=set)
     resource: set[str] = field(default_factory=set)
     columns: set[str] = field(default_factory=set)
+    endings: frozenset[str] = frozenset()  # last names of keys whose values are texts
     roles: set[str] = field(default_factory=set)  # of messages in input_messages
 
     def add(self, path: Path, column: str) -> None:
-        if path.form == "attribute" and path.pointer:
+        if path.form == "attribute" and path.pointer and column not in _WHOLE:
             self.pointers.add((path.holder, path.pointer))
         elif path.form == "attribute":
             self.keys.add(path.holder)
@@ -80,6 +97,7 @@ def places_of(column: str) -> Places:
     for source_column in (column, _CARRIERS.get(column, column)):
         for path in _paths(source_column):
             found.add(path, source_column)
+    found.endings = _ENDINGS.get(column, frozenset())
     if column in _ROLES:
         found.roles.add(_ROLES[column])
         found.events |= {f"gen_ai.{_ROLES[column]}.message"}

@@ -50,6 +50,7 @@ class RowPolicy:
             for prefixes, end in ((each.lists, r"\.[0-9]"), (each.maps, r"\."))
             for prefix in sorted(prefixes)
         ]
+        self._endings = {name: edit for each, edit in self._places for name in each.endings}
         self._events = {name: edit for each, edit in self._places for name in each.events}
         self._event_keys = {place: edit for each, edit in self._places for place in each.event_keys}
         self._resource = {key: edit for each, edit in self._places for key in each.resource}
@@ -109,6 +110,8 @@ class RowPolicy:
     def _json_columns(self) -> dict[str, tuple[str | None, Callable[[Json], Json]]]:
         """How the JSON beside the columns changes, and which of it can."""
         hint = _hint_of(_holders(each for each, _ in self._places) | self._keys.keys())
+        if self._endings:
+            hint += f'|(?:{"|".join(sorted(self._endings))})":'
         found: dict[str, tuple[str | None, Callable[[Json], Json]]] = {
             "attributes": (hint, self._object),
             "links": (hint, self._links),
@@ -126,7 +129,7 @@ class RowPolicy:
             return value
         kept = {}
         for key, item in value.items():
-            edit = self._edit_of(key)
+            edit = self._edit_of(key, item)
             new = item if edit is None else edit.value(item)
             for holder, pointer, at in self._pointers:
                 if holder == key and new is not DROPPED:
@@ -135,10 +138,12 @@ class RowPolicy:
                 kept[key] = new
         return kept
 
-    def _edit_of(self, key: str) -> Edit | None:
+    def _edit_of(self, key: str, item: Json) -> Edit | None:
         found = self._keys.get(key)
-        if found is None and self._prefixes:
+        if found is None:
             found = next((edit for pattern, edit in self._prefixes if pattern.match(key)), None)
+        if found is None and isinstance(item, str | dict | list):
+            found = self._endings.get(key.rpartition(".")[2])
         return found
 
     def _links(self, value: Json) -> Json:
