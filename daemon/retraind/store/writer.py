@@ -232,6 +232,7 @@ class Writer:
             if kind == "fatal":
                 raise StoreFatal(str(error)) from error
             if kind == "io":
+                log.warning("commit failed", error=str(error)[:500])
                 self._set_accepting(False, "io")
                 raise StoreUnavailable(str(error)) from error
             middle = len(parts) // 2

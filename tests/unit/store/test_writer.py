@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
+from structlog.testing import capture_logs
 
 from retraind.clock import ManualClock
 from retraind.errors import InvalidPayload, StoreUnavailable
@@ -80,6 +82,24 @@ def test_the_spans_view_shows_a_span_once(tmp_path: Path) -> None:
     rows = query(database, "SELECT seq, attributes FROM spans ORDER BY seq")
     assert rows == [(1, '{"k":"first"}'), (3, '{"k":"later"}')]
     database.close()
+
+
+def test_why_a_commit_failed_is_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients are told no more than to send again; the operator has to learn the cause."""
+    database = open_database(tmp_path)
+    original = writer.run
+
+    def run(cursor: Any, sql: str, parameters: Any = None) -> Any:
+        if sql.startswith("INSERT"):
+            raise duckdb.IOException("the cable is out")
+        return original(cursor, sql, parameters)
+
+    monkeypatch.setattr(writer, "run", run)
+    with capture_logs() as logged, pytest.raises(StoreUnavailable):
+        commit(database, batch([1]))
+    monkeypatch.undo()
+    database.close()
+    assert [e["error"] for e in logged if e["event"] == "commit failed"] == ["the cable is out"]
 
 
 @pytest.mark.parametrize("poisoned", range(5))
