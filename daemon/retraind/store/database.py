@@ -21,6 +21,7 @@ from retraind.store.retention import Retention
 from retraind.store.seal import Sealer
 from retraind.store.segments import Segments
 from retraind.store.state import State
+from retraind.store.usage import create_usage_view
 from retraind.store.user_queries import UserQueries
 from retraind.store.views import create_state_views
 from retraind.store.writer import Writer
@@ -93,6 +94,7 @@ class Database:
                 telemetry.state_recoveries.inc()
             unsealed = open_segments(segments, state, trust_state=notice is None)
             create_state_views(engine.cursor())
+            create_usage_view(engine.cursor())
             ledger = Ledger(telemetry, clock)
             ledger.rebuild(segments)
             sealer = Sealer(

@@ -21,6 +21,7 @@ from retraind.store.engine import Cursor, Engine, fault, rollback, run
 from retraind.store.opening import attach_read_only, lock_folder
 from retraind.store.segments import ATTACHED_FOR_ONE_READ, ATTACHED_FOR_SQL, Segments
 from retraind.store.state import State
+from retraind.store.usage import create_usage_view
 from retraind.store.views import create_own_views, create_state_views
 from retraind.telemetry import Telemetry
 
@@ -154,6 +155,8 @@ def open_stopped(data_dir: Path) -> Iterator[StoppedDatabase]:
         segments = Segments(engine, state, data_dir / "store", config, Telemetry(), SystemClock())
         attach_read_only(segments, state)
         create_state_views(engine.cursor())
+        if segments.all():
+            create_usage_view(engine.cursor())
         yield StoppedDatabase(state, segments)
     except duckdb.Error as error:
         raise QueryError(str(error)) from error

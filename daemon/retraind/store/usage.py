@@ -13,7 +13,10 @@ from retraind.store.queries import parse_queries
 
 
 def create_usage_view(cursor: Cursor) -> None:
-    """(Re)create memory.main.usage, over the view `spans` beside it, and its macros."""
+    """Create memory.main.usage, over the view `spans` beside it, and its macros.
+
+    Once: it stays when `spans` is made again over other segments.
+    """
     run(cursor, _script()["usage_macros"].replace("{exclusive}", _exclusive()))
     run(cursor, _script()["usage_view"].replace("{view}", "VIEW memory.main."))
     run(cursor, _script()["usage_comments"])

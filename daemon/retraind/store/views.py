@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from retraind.store.engine import Cursor, run
 from retraind.store.queries import named_queries, table_comments
-from retraind.store.usage import create_own_usage_view, create_usage_view
+from retraind.store.usage import create_own_usage_view
 
 STORED = ("spans", "evaluations", "logs", "span_details", "quarantine")
 # Views that show less than was stored: what was stored is to be seen under a name of its own.
@@ -26,15 +26,13 @@ def create_segment_views(
 
     `stored_spans` and `stored_evaluations` have every stored row. `spans` shows each (trace_id,
     span_id) once, the copy with the lowest seq: a span that was sent again in another batch is
-    stored twice. Where segments are `detailed`, it shows what log records say of a span. `usage`
-    shows the model calls among them, each once.
+    stored twice. Where segments are `detailed`, it shows what log records say of a span.
     """
     if not catalogs:
         return
     for view, (relation, rows) in _views(catalogs, detailed).items():
         run(cursor, f"CREATE OR REPLACE VIEW memory.main.{view} AS {rows}")
         _comment(cursor, "segment", relation, view)
-    create_usage_view(cursor)
 
 
 def create_own_views(
