@@ -252,11 +252,15 @@ def _json(column: pa.Array, hint: str | None, change: Callable[[Json], Json]) ->
 
 
 def _reparsed(text: str, change: Callable[[Json], Json]) -> str | None:
-    value = orjson.loads(text)
-    new = change(value)
-    if new is DROPPED or (new in ({}, []) and value not in ({}, [])):
+    """The JSON after a change; None when nothing is left, or nobody can tell what it holds."""
+    try:
+        value = orjson.loads(text)
+        new = change(value)
+        if new is DROPPED or (new in ({}, []) and value not in ({}, [])):
+            return None
+        return text if new == value else orjson.dumps(new).decode()
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError, RecursionError):  # or nested too deep
         return None
-    return text if new == value else orjson.dumps(new).decode()
 
 
 def _empty_to_null(texts: pa.Array) -> pa.Array:

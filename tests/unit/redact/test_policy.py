@@ -148,6 +148,21 @@ def test_truncation_ends_between_characters_and_leaves_messages_messages() -> No
     assert json.loads(row["output_messages"])[0] == {"role": "assistant", "parts": parts}
 
 
+@pytest.mark.parametrize("action", ["truncate", "hash", "redact", "drop"])
+def test_what_cannot_be_read_as_json_is_no_error(key_file: Path, action: str) -> None:
+    deep = "[" * 900 + f'"{MAIL}"' + "]" * 900
+    call = {"type": "tool_call", "id": "1", "name": "f", "arguments": json.loads(deep)}
+    sent: dict[str, object] = {
+        "gen_ai.tool.definitions": f"no JSON of {MAIL}",
+        "gen_ai.output.messages": json.dumps([{"role": "assistant", "parts": [call]}]),
+        "llm.invocation_parameters": '{"system": "cut',
+    }
+    fields = dict.fromkeys(("tools", "output", "system"), action)
+    (row,) = rows(sent=sent, fields=fields, key_file=key_file, truncate_bytes=4)
+    said = json.dumps([row[name] for name in ("tool_definitions", "output_messages", "attributes")])
+    assert MAIL not in said
+
+
 def test_rejected_items_keep_no_values_of_fields() -> None:
     (row,) = rows("quarantine", fields={"input_text": "drop"})
     item = json.loads(row["item"])
