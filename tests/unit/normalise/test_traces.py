@@ -221,9 +221,9 @@ def test_an_evaluation_event_becomes_a_row_of_the_judged_span() -> None:
     assert found == {
         "trace_id": TRACE_ID.hex(), "span_id": SPAN_ID.hex(), "response_id": None,
         "session_id": None, "name": "groundedness", "score": 0.25, "label": "fail", "passed": False,
-        "explanation": "why", "correction": None, "evaluator": None, "evaluator_version": None, "error_type": None,
-        "kind": "automated", "source": "event:otel_genai", "idempotency_key": None, "dataset": None,
-        "item_id": None, "run_id": "r", "variant": "shadow",
+        "explanation": "why", "correction": None, "evaluator": None, "evaluator_version": None,
+        "error_type": None, "kind": "automated", "source": "event:otel_genai",
+        "idempotency_key": None, "dataset": None, "item_id": None, "run_id": "r", "variant": "shadow",
     }  # fmt: skip
 
 
