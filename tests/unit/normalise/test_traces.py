@@ -223,7 +223,8 @@ def test_an_evaluation_event_becomes_a_row_of_the_judged_span() -> None:
         "session_id": None, "name": "groundedness", "score": 0.25, "label": "fail", "passed": False,
         "explanation": "why", "correction": None, "evaluator": None, "evaluator_version": None,
         "error_type": None, "kind": "automated", "source": "event:otel_genai",
-        "idempotency_key": None, "dataset": None, "item_id": None, "run_id": "r", "variant": "shadow",
+        "idempotency_key": None, "dataset": None, "item_id": None, "run_id": "r",
+        "variant": "shadow",
     }  # fmt: skip
 
 
