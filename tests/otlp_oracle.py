@@ -163,14 +163,12 @@ def key_of(source: dict[str, Any]) -> tuple[str, str]:
 
 def attribute_keys() -> list[str]:
     """Attributes that fill columns, but for those that messages and documents are read from."""
-    tables = (TABLE["columns"], TABLE["evaluations"])
     read, plain = set(), set()
-    for table in tables:
-        for column in table.values():
-            for source in column["sources"]:
-                key = key_of(source)[1]
-                holder = key.partition("#")[0]
-                (read if column["type"] in READ else plain).add(holder)
+    for column in TABLE["columns"].values():
+        for source in column["sources"]:
+            key = key_of(source)[1]
+            holder = key.partition("#")[0]
+            (read if column["type"] in READ else plain).add(holder)
     found = set()
     for holder in plain - read:
         if not holder.startswith(("event:", "events:", "span:", "scope:", "resource:")):
@@ -511,53 +509,9 @@ def span_row(resource: Any, scope: Any, span: Any) -> dict[str, Any]:
     }
 
 
-def passed_of(values: dict[str, Any]) -> bool | None:
-    if values.get("passed") is not None:
-        return values["passed"]
-    label = (values.get("label") or "").strip().lower()
-    if label in TABLE["labels"]["passed"]:
-        return True
-    return False if label in TABLE["labels"]["failed"] else None
-
-
-def evaluation_rows(row: dict[str, Any], span: Any) -> list[dict[str, Any]]:
-    """Results of one span: its events, and its attributes unless they say the same."""
-    carriers = [
-        (event.time_unix_nano, event.attributes, "event:gen_ai.evaluation.result")
-        for event in span.events
-        if event.name == "gen_ai.evaluation.result"
-    ]
-    carriers.append((span.end_time_unix_nano, span.attributes, "attribute:gen_ai.evaluation"))
-    rows: list[dict[str, Any]] = []
-    for time, pairs, source in carriers:
-        found = resolve(TABLE["evaluations"], Whole(last_of_each(pairs)))
-        values = {name: found[name][1] if name in found else None for name in TABLE["evaluations"]}
-        if values["name"] is None:
-            continue
-        identity = repr([values[name] for name in ("name", "score", "label")])
-        if source.startswith("attribute") and identity in {r["identity"] for r in rows}:
-            continue
-        rows.append(
-            values
-            | {
-                "time": time if 0 < time <= INT64_MAX else None,
-                "trace_id": row["trace_id"],
-                "span_id": row["span_id"],
-                "response_id": values["response_id"] or row["response_id"],
-                "passed": passed_of(values),
-                "kind": values["kind"] or "automated",
-                "source": source,
-                "run_id": row["run_id"],
-                "variant": row["variant"],
-                "identity": identity,
-            }
-        )
-    return rows
-
-
 def expected(payloads: list[bytes], limit: int) -> dict[str, list[Any]]:
-    """Rows of spans and evaluations with their request, and (reason, request) of rejected spans."""
-    result: dict[str, list[Any]] = {"spans": [], "evaluations": [], "rejected": []}
+    """Rows of spans with their request, and (reason, request) of rejected spans."""
+    result: dict[str, list[Any]] = {"spans": [], "rejected": []}
     for number, payload in enumerate(payloads):
         for resource_spans in ExportTraceServiceRequest.FromString(payload).resource_spans:
             for scope_spans in resource_spans.scope_spans:
@@ -568,6 +522,4 @@ def expected(payloads: list[bytes], limit: int) -> dict[str, list[Any]]:
                         continue
                     row = span_row(resource_spans.resource, scope_spans.scope, span)
                     result["spans"].append((row, number))
-                    for evaluation in evaluation_rows(row, span):
-                        result["evaluations"].append((evaluation, number))
     return result

@@ -93,18 +93,3 @@ def test_spans_equal_a_walk_over_official_messages(requests: list[Any]) -> None:
     reasons = got.rejected.column("reason").to_pylist()
     assert list(zip(reasons, got.rejected_request.tolist(), strict=True)) == want["rejected"]
     assert got.repaired_strings == 0
-
-
-@checks
-@given(st.lists(trace_requests(), max_size=3))
-def test_evaluations_equal_a_walk_over_official_messages(requests: list[Any]) -> None:
-    payloads = [request.SerializeToString() for request in requests]
-    want = otlp_oracle.expected(payloads, LIMIT)["evaluations"]
-    got = normalise_traces(decode_traces(payloads), attribute_limit=LIMIT)
-    assert sorted(
-        (number, sorted((k, typed(v)) for k, v in row.items()))
-        for row, number in zip(plain_rows(got.evaluations), got.evaluation_request, strict=True)
-    ) == sorted(
-        (number, sorted((k, typed(v)) for k, v in row.items() if k != "identity"))
-        for row, number in want
-    )
