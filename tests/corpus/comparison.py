@@ -17,8 +17,8 @@ from corpus.expected import (
     Fixture,
     SpanRow,
 )
-from retraind.decode import DecodedTraces, decode_traces
-from retraind.normalise import normalise_traces
+from retraind.decode import DecodedTraces, decode_logs, decode_traces
+from retraind.normalise import normalise_logs, normalise_traces
 
 LIMIT = 2000
 Row = dict[str, Any]
@@ -30,10 +30,21 @@ def decoded(payload: bytes) -> DecodedTraces:
 
 
 def normalised(fixture: Fixture) -> tuple[list[Row], list[Row]]:
-    """Rows of spans and of evaluations that the traces alone give, in process."""
+    """Rows of spans that the traces alone give, and of all evaluations, in process.
+
+    A result that a span and a log record both carry is one, as in the store: the record's.
+    """
     result = normalise_traces(decoded(fixture.traces), attribute_limit=LIMIT)
     assert len(result.rejected) == 0, result.rejected.to_pylist()
-    return plain_rows(result.spans), plain_rows(result.evaluations)
+    told = plain_rows(normalise_logs(decode_logs([fixture.logs])).evaluations)
+    once = [judged(row) for row in told]
+    own = [row for row in plain_rows(result.evaluations) if judged(row) not in once]
+    return plain_rows(result.spans), told + own
+
+
+def judged(row: Row) -> tuple[Any, ...]:
+    """What a result says, and of what."""
+    return tuple(row[name] for name in ("span_id", "name", "score", "label"))
 
 
 def plain_rows(table: pa.Table) -> list[Row]:
@@ -46,7 +57,7 @@ def differences(
 ) -> list[str]:
     """What is wrong with the rows; empty when they are as expected.
 
-    Without logs, values that come from log records are expected to be absent.
+    Without logs, values of spans that come from log records are expected to be absent.
     """
     wrong = []
     by_id = {(row["trace_id"], row["span_id"]): row for row in spans}
@@ -58,7 +69,7 @@ def differences(
             wrong.append(f"{place} is not there")
         else:
             wrong += [f"{place}.{text}" for text in span_differences(expected, row, with_logs)]
-    return wrong + evaluation_differences(fixture, evaluations, with_logs)
+    return wrong + evaluation_differences(fixture, evaluations)
 
 
 def span_differences(expected: SpanRow, row: Row, with_logs: bool) -> list[str]:
@@ -92,16 +103,14 @@ def parsed(value: Any) -> Any:
         return value
 
 
-def evaluation_differences(fixture: Fixture, rows: list[Row], with_logs: bool) -> list[str]:
+def evaluation_differences(fixture: Fixture, rows: list[Row]) -> list[str]:
     wanted = []
     for expected in fixture.evaluations:
-        if expected.values["source"].startswith("log:") and not with_logs:
-            continue
-        judged = None
+        span = None
         if expected.span is not None:
-            judged = fixture.find(expected.span, expected.nth).span.span_id.hex()
+            span = fixture.find(expected.span, expected.nth).span.span_id.hex()
         absent = dict.fromkeys(EVALUATION_COLUMNS) | {"kind": "automated"}
-        wanted.append(absent | expected.values | {"span_id": judged})
+        wanted.append(absent | expected.values | {"span_id": span})
     found = [{name: row[name] for name in (*EVALUATION_COLUMNS, "span_id")} for row in rows]
     left = list(found)
     missing = []
