@@ -130,7 +130,7 @@ class Slow:
         )  # fmt: skip
 
     def reported_better(self, row: Row) -> bool:
-        """Whether another leaf of the same trace, hour and source is the same call, and goes first."""
+        """Whether another leaf of this trace, hour and source is the same call, and goes first."""
         return any(
             self.fullness(other) < self.fullness(row) and self.is_same_call(other, row)
             for other in self.leaves

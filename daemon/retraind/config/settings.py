@@ -256,8 +256,8 @@ class Monitor(Section):
     match: Match = Field(Match(), description="Which spans it watches.")
     cohort: str | None = Field(
         None,
-        description="What names the cohort: a source as `from` of a feature. A call without a value "
-        "has that of its nearest ancestor, else of any span of its trace.",
+        description="What names the cohort: a source as `from` of a feature. A call without a "
+        "value has that of its nearest ancestor, else of any span of its trace.",
     )
     version: str | None = Field(
         None,

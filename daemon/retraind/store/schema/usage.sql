@@ -40,7 +40,7 @@ CREATE OR REPLACE MACRO memory.main.call_part(
 END;
 
 -- name: usage_view
--- One row per model call. `up` is everything above a call in its trace: a call in it wraps another.
+-- One row per model call. `up` is what lies above each call, as far as the next one, which wraps it.
 -- Two calls of a trace are one when they meet in time and have one response id, or when one runs
 -- inside the other, with equal model and tokens, and another library (scope and name) reports it.
 -- `place` orders the calls of a trace: of two that are one, the lower stays.
@@ -74,20 +74,25 @@ WITH RECURSIVE inference AS MATERIALIZED (
 ), several AS (
   SELECT trace_id FROM calls GROUP BY trace_id HAVING count(*) > 1
 ), links AS MATERIALIZED (
-  SELECT trace_id, span_id, parent_span_id FROM spans
-  WHERE parent_span_id <> span_id AND trace_id IN (FROM several)
+  SELECT linked.trace_id, linked.span_id, linked.parent_span_id,
+    calls.span_id IS NOT NULL AS is_call
+  FROM spans linked LEFT JOIN calls USING (trace_id, span_id)
+  WHERE linked.parent_span_id <> linked.span_id AND trace_id IN (FROM several)
 ), up AS (
-  SELECT links.trace_id, links.parent_span_id AS span_id
-  FROM links SEMI JOIN calls USING (trace_id, span_id)
+  SELECT trace_id, span_id AS below, parent_span_id AS span_id FROM links WHERE is_call
   UNION
-  SELECT links.trace_id, links.parent_span_id FROM up JOIN links USING (trace_id, span_id)
+  SELECT up.trace_id, up.below, links.parent_span_id
+  FROM up JOIN links USING (trace_id, span_id)
+  WHERE NOT links.is_call
+), wrappers AS (
+  SELECT trace_id, span_id FROM up WHERE span_id <> below
 ), leaves AS MATERIALIZED (
   SELECT *, row_number() OVER (
     PARTITION BY trace_id
     ORDER BY input_tokens IS NULL AND output_tokens IS NULL, cost IS NULL,
       cache_read_tokens IS NULL, reasoning_tokens IS NULL, start_time, span_id
   ) AS place
-  FROM calls ANTI JOIN up USING (trace_id, span_id)
+  FROM calls ANTI JOIN wrappers USING (trace_id, span_id)
 ), same AS (
   SELECT b.trace_id, b.span_id
   FROM leaves a JOIN leaves b USING (trace_id, response_id)
