@@ -35,7 +35,7 @@ def full_mapping(*, quick: bool) -> Row:
     row.figures = dict(found)
     row.goals = {
         "full to plain >= 0.6": found["full to plain"] >= 0.6,
-        "every library to plain >= 0.4": found["every library to plain"] >= 0.4,
+        "every library, full to plain >= 0.4": found["every library, full to plain"] >= 0.4,
     }
     return row
 

@@ -22,7 +22,7 @@ LIMIT = 7
 CONTENT = {
     "input_messages", "output_messages", "system_instructions", "called_tools", "documents",
     "document_ids", "document_scores", "input_documents", "fingerprint", "content_incomplete",
-    "metadata", "tool_definitions",
+    "metadata", "tool_definitions", "input_token_hashes", "output_token_hashes",
 }  # fmt: skip
 JSON_COLUMNS = ("resource", "events", "links", "norm_source")
 checks = settings(

@@ -98,7 +98,7 @@ def _object(resolved: Resolved, column: Column) -> None:
     """One object of the members of every source; of equal names the first source's counts."""
     holders, owners = resolved.holders, resolved.holders.attributes.owners
     found = Read([None] * owners, np.zeros(owners, dtype=np.int64))
-    for source in column.sources:
+    for source in holders.present(column.sources):
         allowed = permitted(holders, resolved.operations, source)
         decoded = None if allowed is False else holders.decoded(source.path)
         if decoded is None:

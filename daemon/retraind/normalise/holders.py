@@ -5,6 +5,7 @@ Decoding happens once for each value of a holder, and only for holders that occu
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,6 +17,7 @@ import pyarrow.compute as pc
 
 from retraind.decode.columnar import Indices
 from retraind.normalise.attributes import ARRAY, STRING, Attributes, Mask, Rows
+from retraind.normalise.conventions import Source
 from retraind.normalise.detect import Bits, has, is_convention
 from retraind.normalise.events import Events
 from retraind.normalise.gather import gather
@@ -115,6 +117,11 @@ class Holders:
         self._shown: dict[str, Mask | None] = {}
         self._decoded: dict[tuple[str, str, str], Decoded | None] = {}
 
+    def present(self, sources: Iterable[Source]) -> list[Source]:
+        """The sources without those whose attribute no span has. Most are such: this is quick."""
+        codes = self.attributes.codes
+        return [s for s in sources if s.path.form != "attribute" or s.path.holder in codes]
+
     def shows(self, name: str) -> Mask | None:
         """Spans that carry this key or show this convention, None when no span does."""
         if name not in self._shown:
@@ -208,8 +215,8 @@ class Holders:
                 return None
             self.incomplete[found.owners[found.holes]] = True
             return Decoded(found.owners, found.texts, self.incomplete)
-        if path.form == "event":
-            return self._of_event(path)
+        if path.form in ("event", "resource"):
+            return self._carried(path)
         rows = self.typed.usable(path.holder, "any") if path.form == "attribute" else None
         if rows is None:
             return None
@@ -217,11 +224,11 @@ class Holders:
         places = rows[owners]
         return Decoded(owners, _json(self.attributes, places), self.incomplete, places)
 
-    def _of_event(self, path: Path) -> Decoded | None:
-        event = self.event(path, "text")
-        if event is None:
+    def _carried(self, path: Path) -> Decoded | None:
+        found = self.carried(path, "text")
+        if found is None:
             return None
-        place, values = event
+        place, values = found
         owners = np.flatnonzero(place >= 0).astype(np.int32)
         texts = values.take(pa.array(place[owners]))
         return Decoded(owners, texts, self.incomplete)

@@ -58,6 +58,8 @@ def parse(key: str) -> Path:
 
 
 def _loaded(text: str) -> object:
+    if text[:1] not in ("{", "["):
+        return text
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -70,17 +72,20 @@ def follow(value: object, pointer: tuple[str, ...]) -> object:
     `*` gives a list of every item's; JSON inside a text is read on the way.
     """
     for place, step in enumerate(pointer):
-        if isinstance(value, str) and value[:1] in ("{", "["):
-            value = _loaded(value)
         if isinstance(value, dict):
             value = value.get(step)
-        elif not isinstance(value, list):
+            if value is None:
+                return None
+            continue
+        if isinstance(value, str):
+            inner = _loaded(value)
+            return None if isinstance(inner, str) else follow(inner, pointer[place:])
+        if not isinstance(value, list):
             return None
-        elif step == "*":
+        if step == "*":
             found = (follow(item, pointer[place + 1 :]) for item in value)
             return [item for item in found if item is not None] or None
-        elif step.isdigit() and int(step) < len(value):
-            value = value[int(step)]
-        else:
+        if not step.isdigit() or int(step) >= len(value):
             return None
+        value = value[int(step)]
     return value

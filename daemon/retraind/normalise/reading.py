@@ -34,7 +34,7 @@ def offers(
     """
     holders = resolved.holders
     holed = np.zeros(holders.attributes.owners, dtype=bool)
-    for source in column.sources:
+    for source in holders.present(column.sources):
         allowed = permitted(holders, resolved.operations, source)
         decoded = None if allowed is False else holders.decoded(source.holder)
         if decoded is None:

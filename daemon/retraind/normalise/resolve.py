@@ -72,7 +72,7 @@ def _choices(found: Resolved, column: Column) -> list[Choice]:
     owners = found.holders.attributes.owners
     lazy = column.group is None and not column.union and not column.vague
     missing = np.ones(owners, dtype=bool)
-    for source in column.sources:
+    for source in found.holders.present(column.sources):
         if lazy and source.path.pointer is not None and not missing.any():
             continue
         option = choose(found.holders, found.operations, column, source, missing)
@@ -172,18 +172,17 @@ def _union(found: Resolved, column: Column, options: list[Choice]) -> tuple[pa.A
     """The values of all sources together, each once; the first source counts as the winner."""
     owners = found.holders.attributes.owners
     vocabulary: dict[Any, int] = {}
-    every = [_distinct_ids(found.holders.attributes, column, o, vocabulary)[0] for o in options]
+    every = np.stack(
+        [_distinct_ids(found.holders.attributes, column, o, vocabulary)[0] for o in options]
+    )
+    has = every >= 0
+    first = has.argmax(axis=0)
+    ids = every[first, np.arange(owners)]
     names = list(vocabulary)
-    combined, place = np.unique(np.stack(every), axis=1, return_inverse=True)
-    merged: dict[Any, int] = {}
-    ids = []
-    for combination in combined.T.tolist():
-        texts = dict.fromkeys(text for i in combination if i >= 0 for text in names[i])
-        ids.append(merged.setdefault(tuple(texts), len(merged)) if texts else -1)
-    winner = np.zeros(owners, dtype=np.int64)
-    for number, those in reversed(list(enumerate(every, start=1))):
-        winner[those >= 0] = number
-    return _from_vocabulary(column, merged, np.array(ids, dtype=np.int32)[place.ravel()]), winner
+    for owner in np.flatnonzero(has.sum(axis=0) > 1).tolist():
+        texts = dict.fromkeys(text for i in every[:, owner].tolist() if i >= 0 for text in names[i])
+        ids[owner] = vocabulary.setdefault(tuple(texts), len(vocabulary))
+    return _from_vocabulary(column, vocabulary, ids), np.where(has.any(axis=0), first + 1, 0)
 
 
 def _from_vocabulary(column: Column, vocabulary: dict[Any, int], ids: Rows) -> pa.Array:
@@ -209,7 +208,7 @@ def _distinct_ids(
             result, equal = _canonical(column, option, kind, raw)
             mapped.append(-1 if result is None else vocabulary.setdefault(result, len(vocabulary)))
             unchanged.append(equal and option.values is None)
-        codes = encoded.indices.to_numpy(zero_copy_only=False)[places]
+        codes = encoded.indices.fill_null(0).to_numpy()[places]
         ids[those] = np.array(mapped, dtype=np.int32)[codes]
         same[those] = np.array(unchanged, dtype=bool)[codes]
     return ids, same

@@ -18,7 +18,8 @@ from retraind.normalise.conventions import Column, Source
 from retraind.normalise.holders import Decoded
 from retraind.normalise.lone import lone_texts
 from retraind.normalise.parts import loaded
-from retraind.normalise.reading import Read, add, offers, read, safely
+from retraind.normalise.paths import follow
+from retraind.normalise.reading import Read, add, offers, read
 from retraind.normalise.resolve import Resolved, Winner
 
 _INFERENCE = ("chat", "text_completion")
@@ -78,28 +79,56 @@ def _messages(resolved: Resolved, column: Column, direction: messages.Direction)
     """The messages of every owner."""
     owners = resolved.holders.attributes.owners
     found = Spoken([None] * owners, np.zeros(owners, dtype=np.int64), texts=[None] * owners)
-    convert = _converter(direction)
     for source, wanted, decoded in offers(resolved, column, found):
-        places, same = wanted, []
+        places = wanted
         if source.path.plain:
             places = _take_lone(found, decoded, wanted, direction)
-        taken: list[int] = []
-        known: dict[int, _Reading | None] = {}
-        codes, holders = decoded.code[places].tolist(), decoded.owners[places].tolist()
-        for place, code, owner in zip(places.tolist(), codes, holders, strict=True):
-            if code not in known:
-                known[code] = _reading(convert, decoded, code, source, direction)
-            reading = known[code]
-            if reading is not None:
-                _note(found, owner, reading)
-                taken.append(owner)
-                if reading.as_sent:
-                    same.append(place)
+        taken, same = _take_read(found, decoded, places, source, direction)
         found.place[taken] = len(found.keys)
         if source.path.plain:
             lone = np.setdiff1d(wanted, places, assume_unique=True)
             _keep_once(resolved, decoded, [*lone.tolist(), *same])
     return found
+
+
+def _take_read(
+    found: Spoken,
+    decoded: Decoded,
+    places: Indices,
+    source: Source,
+    direction: messages.Direction,
+) -> tuple[list[int], list[int]]:
+    """Read the lists one by one: the owners that have one, and the places of those kept as sent.
+
+    Runs for most messages that libraries send in a form of their own: each distinct text once.
+    """
+    convert = _converter(source, direction)
+    plain = source.path.plain
+    taken, same = [], []
+    known: dict[int, tuple[str, messages.Said, bool] | None] = {}
+    codes, owners = decoded.code[places].tolist(), decoded.owners[places].tolist()
+    for place, code, owner in zip(places.tolist(), codes, owners, strict=True):
+        if code not in known:
+            value = decoded.value(code)
+            said = convert(value)
+            as_sent = plain and said is value
+            known[code] = said and (
+                decoded.distinct[code] if as_sent else orjson.dumps(said).decode(),
+                messages.said(said, direction),
+                as_sent,
+            )
+        reading = known[code]
+        if reading:
+            text, said, as_sent = reading
+            found.values[owner], found.texts[owner] = text, said.text
+            if said.system is not None:
+                found.systems[owner] = said.system
+            if said.tools:
+                found.tools[owner] = said.tools
+            taken.append(owner)
+            if as_sent:
+                same.append(place)
+    return taken, same
 
 
 def _take_lone(
@@ -123,59 +152,34 @@ def _keep_once(resolved: Resolved, decoded: Decoded, places: list[int]) -> None:
         resolved.exact[kept[resolved.holders.attributes.kind[kept] == STRING]] = True
 
 
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """One list of messages: its JSON, what it says, and whether that JSON is what was sent."""
+def _converter(source: Source, direction: messages.Direction) -> Callable[[Any], Any]:
+    """Messages from a decoded value of this source; None when there are none."""
+    path = source.path
 
-    json: str
-    said: messages.Said
-    as_sent: bool
-
-
-def _reading(
-    convert: Callable[[Any, Source], Any],
-    decoded: Decoded,
-    code: int,
-    source: Source,
-    direction: messages.Direction,
-) -> _Reading | None:
-    value = decoded.value(code)
-    found = safely(convert, value, source)
-    if not found:
-        return None
-    as_sent = source.path.plain and found is value
-    json = decoded.distinct[code] if as_sent else orjson.dumps(found).decode()
-    return _Reading(json, messages.said(found, direction), as_sent)
-
-
-def _note(found: Spoken, owner: int, reading: _Reading) -> None:
-    said = reading.said
-    found.values[owner], found.texts[owner] = reading.json, said.text
-    if said.system is not None:
-        found.systems[owner] = said.system
-    if said.tools:
-        found.tools[owner] = said.tools
-
-
-def _converter(direction: messages.Direction) -> Callable[[Any, Source], Any]:
-    def convert(value: Any, source: Source) -> Any:
-        if value is None:
-            return None
-        if source.path.form == "events":
+    def convert(value: Any) -> Any:
+        if path.form == "events":
             return messages.of_events(value, direction)
         if source.answer is not None:
             return messages.answer_of(value | {"toolCalls": loaded(value.get("toolCalls"))})
-        if source.path.pointer and source.path.pointer[-1] == "messages" and _only_texts(value):
-            return None  # the text form of message objects
-        if source.path.holder == "events" and isinstance(value, list):
+        if path.pointer:
+            value = follow(value, path.pointer)
+            if path.pointer[-1] == "messages" and _only_texts(value):
+                return None  # the text form of message objects
+        if path.holder == "events" and isinstance(value, list):
             value = messages.exchange(value, direction)
         if messages.is_canonical(value):
             return value
         found = messages.messages_of(value, direction)
-        hollow = source.path.plain and not any(message["parts"] for message in found)
+        hollow = path.plain and not any(message["parts"] for message in found)
         return None if hollow else found
 
-    return convert
+    def convert_shallow(value: Any) -> Any:
+        try:
+            return convert(value)
+        except RecursionError:  # nested too deep to walk
+            return None
+
+    return convert_shallow
 
 
 def _only_texts(value: Any) -> bool:

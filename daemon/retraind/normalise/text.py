@@ -24,6 +24,9 @@ _LAST[:0x20] = [f"{byte:02x}"[1].encode()[0] for byte in range(0x20)]
 for _byte, _letter in ((0x08, b"b"), (0x09, b"t"), (0x0A, b"n"), (0x0C, b"f"), (0x0D, b"r")):
     _LAST[_byte] = _letter[0]
 
+# What nearly all texts need, backslashes first.
+_USUAL = ((0x5C, "\\\\"), (0x22, '\\"'), (0x0A, "\\n"))
+
 
 def parts(array: pa.Array) -> tuple[Offsets, Bytes]:
     """Offsets (length n + 1) and data bytes of a string or binary array, without copying."""
@@ -96,12 +99,22 @@ def all_zero(array: pa.Array) -> Any:
 def json_escape(array: pa.StringArray) -> pa.StringArray:
     """Texts as the inside of JSON strings: quotes, backslashes, control characters escaped."""
     offsets, data = parts(array)
+    window = data[int(offsets[0]) : int(offsets[-1])]
+    if np.count_nonzero(window < 0x20) == np.count_nonzero(window == 0x0A):
+        for byte, escape in _USUAL:
+            if (window == byte).any():
+                array = pc.replace_substring(array, chr(byte), escape)
+        return array
+    return _escape_controls(array)
+
+
+def _escape_controls(array: pa.StringArray) -> pa.StringArray:
+    """The same when there are control characters other than line feeds."""
+    offsets, data = parts(array)
     start, end = int(offsets[0]), int(offsets[-1])
     window = data[start:end]
     inserted = _INSERTED[window]
     places = np.flatnonzero(inserted)
-    if len(places) == 0:
-        return array
     how_many = inserted[places]
     codes = window[places]
     escaped = window.copy()
