@@ -51,6 +51,8 @@ EVALUATION_COLUMNS = words(
     name score label passed explanation evaluator evaluator_version kind error_type source
     """
 )
+# What a result belongs to, and which it is: compared where a row lists them.
+BELONGING = words("trace_id response_id idempotency_key dataset item_id")
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def test_rows_have_known_columns_and_each_span_once(fixture: Fixture) -> None:
     places = [(row.name, row.nth) for row in fixture.spans]
     assert len(places) == len(set(places))
     for judgement in fixture.evaluations:
-        assert set(judgement.values) <= expected.EVALUATION_COLUMNS
+        assert set(judgement.values) <= expected.EVALUATION_COLUMNS | expected.BELONGING
         assert {"name", "source"} <= set(judgement.values)
         if judgement.span is not None:
             fixture.find(judgement.span, judgement.nth)

@@ -8,12 +8,19 @@ import pytest
 
 from acceptance_harness import LOGS, post, rows
 from corpus.comparison import differences, normalised
-from corpus.expected import COLUMNS, EVALUATION_COLUMNS, SURROUNDING, Fixture, fixtures
+from corpus.expected import (
+    BELONGING,
+    COLUMNS,
+    EVALUATION_COLUMNS,
+    SURROUNDING,
+    Fixture,
+    fixtures,
+)
 from harness import Daemon
 
 FIXTURES = fixtures()
 SPAN_COLUMNS = ", ".join(["trace_id", "span_id", "norm_source", *sorted(COLUMNS | SURROUNDING)])
-RESULT_COLUMNS = ", ".join(["trace_id", "span_id", *sorted(EVALUATION_COLUMNS)])
+RESULT_COLUMNS = ", ".join(["span_id", *sorted(EVALUATION_COLUMNS | BELONGING)])
 
 
 @pytest.mark.parametrize("fixture", FIXTURES, ids=lambda fixture: fixture.name)
