@@ -93,6 +93,8 @@ class Database:
                 segments.notices.append(notice)
                 telemetry.state_recoveries.inc()
             unsealed = open_segments(segments, state, trust_state=notice is None)
+            queries = UserQueries(segments, telemetry)
+            engine.alone = queries.let_end
             create_state_views(engine.cursor())
             create_usage_view(engine.cursor())
             ledger = Ledger(telemetry, clock)
@@ -104,7 +106,6 @@ class Database:
                 clock,
                 on_fatal=lambda error: writer.fail(error),  # noqa: PLW0108
             )
-            queries = UserQueries(segments, telemetry)
             writer = Writer(
                 segments, ledger, config, telemetry, clock,
                 next_seq=next_seq(segments, state), queries=queries, on_rotated=sealer.add,

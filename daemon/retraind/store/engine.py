@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -118,10 +118,14 @@ def quoted(text: str | Path) -> str:
 
 
 class Engine:
-    """One in-memory DuckDB with files attached. Safe to use from any thread through `cursor()`."""
+    """One in-memory DuckDB with files attached. Safe to use from any thread through `cursor()`.
+
+    `alone` runs a block while no user's query does, and says whether the last one has ended.
+    """
 
     def __init__(self, data_dir: Path, *, memory_limit: int, threads: int) -> None:
         self.memory_limit = memory_limit
+        self.alone: Callable[[str], AbstractContextManager[bool]] = lambda _: nullcontext(True)
         self._data_dir = data_dir
         self._root = duckdb.connect(":memory:")
         self._cursors = threading.local()
@@ -175,6 +179,16 @@ class Engine:
     def detach(self, catalog: str) -> None:
         """Detach a file. Raises duckdb.Error when it is not attached."""
         run(self.cursor(), f"DETACH {catalog}")
+
+    def checkpoint(self, cursor: Cursor, catalog: str) -> None:
+        """Move the log of an attached file into the file. Raises StoreUnavailable and duckdb.Error.
+
+        One that finds no memory invalidates the whole instance, so users' queries end before it.
+        """
+        with self.alone("the database had to write its log into a file; ask again") as ended:
+            if not ended:
+                raise StoreUnavailable("a user's query does not end; no checkpoint beside it")
+            run(cursor, f"CHECKPOINT {catalog}")
 
     def close(self) -> None:
         """Close the instance. Logs stay on disk and are replayed at the next start."""

@@ -222,7 +222,7 @@ class Merger:
                 )
                 run(self._cursor, f"INSERT INTO {catalog}.main.{table} BY NAME {rows}")
             self._require_space(sources)
-            run(self._cursor, f"CHECKPOINT {catalog}")
+            engine.checkpoint(self._cursor, catalog)
             engine.detach(catalog)
             engine.attach(partial, catalog, read_only=True)
             self._verify(catalog, sources, left_out)

@@ -145,7 +145,7 @@ class Sealer:
             facts = measured(cursor, segment)
             before = fingerprint(cursor, segment.catalog)
             self._require_space(segment)  # the disk may have filled meanwhile
-            run(cursor, f"CHECKPOINT {segment.catalog}")
+            segments.engine.checkpoint(cursor, segment.catalog)
             sealed = replace(
                 facts, status="sealed", sealed_ns=self._clock.now_ns(),
                 bytes=segments.path(segment).stat().st_size,

@@ -95,7 +95,7 @@ class State:
         if shutil.disk_usage(self._path.parent).free < needed:
             raise StoreUnavailable(f"a checkpoint needs {needed} bytes of free disk")
         with store_errors():
-            run(self._engine.cursor("state"), "CHECKPOINT state")
+            self._engine.checkpoint(self._engine.cursor("state"), "state")
 
     def snapshot(self, folder: Path, now_ns: int) -> Path:
         """Copy the checkpointed state file to `folder`, durable, and keep the newest three."""

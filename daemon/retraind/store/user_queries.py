@@ -2,7 +2,8 @@
 
 They share the engine's memory and disk with the commits, and the engine has no hard limit for one
 connection. So a query is ended when it holds much memory that cannot be spilled, and all are ended
-when a commit finds no memory or the disk gets low. The engine notices an interrupt between two
+when a commit finds no memory or the disk gets low, and before a checkpoint: one without memory
+invalidates the engine, and there is no second attempt. The engine notices an interrupt between two
 calls of functions only: a query inside a long one keeps its turn until the call returns.
 """
 
@@ -12,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import duckdb
 
@@ -24,6 +25,7 @@ from retraind.telemetry import Telemetry
 
 AT_ONCE = 2
 WAITING = 16
+PATIENCE_SECONDS = 2.0  # that a checkpoint gives queries to end by themselves
 END_SECONDS = 2.0  # that a commit waits for interrupted queries; exporters give up after 10
 LOOK_SECONDS = 0.05
 MEMORY_SHARE = 0.5  # of the engine's limit, in memory that cannot be spilled
@@ -41,6 +43,7 @@ class UserQueries:
         self._turns = AT_ONCE
         self._waiting = 0
         self._held_back = 0
+        self._why = ""  # of the last one that held queries back
 
     def submit(self, sql: str, *, timeout_seconds: float, max_rows: int) -> Future[SqlResult]:
         """Run one reading statement. The future raises QueryError when refused, failed or ended.
@@ -61,25 +64,34 @@ class UserQueries:
         return future
 
     @contextmanager
-    def ended(self, why: str) -> Iterator[None]:
+    def ended(self, why: str, patience: float = 0.0) -> Iterator[bool]:
         """Run a block while no user's query does; those that run are ended and told `why`.
 
-        After END_SECONDS the block runs even so.
+        `patience`: seconds in which they may end by themselves. After END_SECONDS more the block
+        runs even so, and is given False.
         """
         with self._changed:
             self._held_back += 1
-            running = list(self._running)
-            for stop in running:
-                self._end(stop, why)
-            self._changed.wait_for(
-                lambda: not any(stop in self._running for stop in running), END_SECONDS
-            )
+            self._why = why
         try:
-            yield
+            with self._changed:
+                self._changed.wait_for(lambda: not self._busy(), patience)
+                for stop in self._running:
+                    self._end(stop, why)
+                gone = self._changed.wait_for(lambda: not self._busy(), END_SECONDS)
+            yield gone
         finally:
             with self._changed:
                 self._held_back -= 1
                 self._changed.notify_all()
+
+    def let_end(self, why: str) -> AbstractContextManager[bool]:
+        """As `ended`, for what can wait a moment."""
+        return self.ended(why, PATIENCE_SECONDS)
+
+    def _busy(self) -> bool:
+        """Whether a query has its turn, also one that has yet to register and is ended then."""
+        return self._turns < AT_ONCE
 
     def _end(self, stop: Stop, why: str) -> None:
         if not stop.reason:
@@ -114,6 +126,8 @@ class UserQueries:
             with self._changed:
                 mine.append(stop)
                 self._running.append(stop)
+                if self._held_back and self._why:
+                    self._end(stop, self._why)
             threading.Thread(
                 target=self._watch, args=(stop,), name="sql-watch", daemon=True
             ).start()

@@ -10,9 +10,9 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import duckdb
 import pyarrow as pa
@@ -34,6 +34,19 @@ log = structlog.get_logger(__name__)
 QUEUED_BATCHES = 4
 GROUP_ROWS = 20_000
 WATCH_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """A transaction with everything in it: what is counted once it is durable."""
+
+    parts: Sequence[Part]
+    catalog: str
+    first_seq: int
+    rows: Mapping[str, int]  # stored, by table
+    overflow: int
+    started: float
+    committed_ns: int
 
 
 class _Pending:
@@ -79,6 +92,7 @@ class Writer:
         self._queue: deque[_Pending] = deque()
         self._changed = threading.Condition()
         self._closed = False
+        self._doubtful: _Attempt | None = None  # its COMMIT failed, perhaps after it was durable
         self._rotation = False  # asked for, whether due or not
         self._watched_at = 0.0
         self._quarantined = self._count_quarantined()
@@ -160,6 +174,7 @@ class Writer:
 
     def _commit_group(self, group: list[_Pending]) -> None:
         try:
+            self._settle()
             parts = self._without_duplicates(group)
             self._commit_or_bisect(parts, {id(p.batch): p for p in group})
         except StoreError as error:
@@ -231,7 +246,7 @@ class Writer:
             self._telemetry.commit_failures.labels(kind).inc()
             if kind == "fatal":
                 raise StoreFatal(str(error)) from error
-            if kind == "io":
+            if kind == "io" or self._doubtful is not None:
                 log.warning("commit failed", error=str(error)[:500])
                 self._set_accepting(False, "io")
                 raise StoreUnavailable(str(error)) from error
@@ -270,62 +285,95 @@ class Writer:
             log.warning("commit without memory; ending users' queries", error=str(error)[:200])
             with self._queries.ended("incoming data needed the memory"):
                 rollback(self._cursor)
-                self._commit(parts, again=True)
+                if not self._is_settled():
+                    self._commit(parts)
 
-    def _commit(self, parts: Sequence[Part], *, again: bool = False) -> None:
+    def _commit(self, parts: Sequence[Part]) -> None:
         """One transaction with all rows of the parts and their ledger entries.
 
-        `again`: an attempt has failed already, perhaps only after its rows were durable.
+        A COMMIT can fail after it is durable. Then this returns like any other; when even that
+        cannot be found out now, it raises and leaves `_doubtful` for `_is_settled`.
         """
-        started = time.perf_counter()
-        committed_ns = self._clock.now_ns()
-        catalog = self._segments.hot.catalog
-        rows = seq = quarantined = overflow = 0
+        started, committed_ns = time.perf_counter(), self._clock.now_ns()
+        catalog, first_seq = self._segments.hot.catalog, self._next_seq
+        stored, overflow = {}, 0
         try:
             run(self._cursor, "BEGIN TRANSACTION")
-            durable = again and self._is_durable(catalog, parts)
-            detailed = False
             for table in TABLES:
-                stored = stored_rows(parts, table, self._next_seq + seq)
-                detailed |= table == "span_details" and stored is not None
-                if stored is not None and table == "quarantine":
-                    rejected, stored = stored.num_rows, self._bounded(stored)
-                    quarantined = stored.num_rows
-                    overflow = rejected - quarantined
-                if stored is not None and stored.num_rows:
-                    self._insert(catalog, table, stored)
-                    seq += stored.num_rows
-                    rows += stored.num_rows
+                rows = stored_rows(parts, table, first_seq + sum(stored.values()))
+                if rows is not None and table == "quarantine":
+                    rejected, rows = rows.num_rows, self._bounded(rows)
+                    overflow = rejected - rows.num_rows
+                if rows is not None and rows.num_rows:
+                    self._insert(catalog, table, rows)
+                    stored[table] = rows.num_rows
             self._insert(catalog, "ledger", ledger_rows(parts, committed_ns))
-            run(self._cursor, "ROLLBACK" if durable else "COMMIT")
+            attempt = _Attempt(parts, catalog, first_seq, stored, overflow, started, committed_ns)
+            self._doubtful = attempt
+            run(self._cursor, "COMMIT")
+        except duckdb.Error as error:
+            rollback(self._cursor)
+            if fault(error) == "fatal" or not self._is_settled():
+                raise
         except BaseException:
             rollback(self._cursor)
             raise
+        else:
+            self._doubtful = None
+            self._count(attempt)
         finally:
             unregister(self._cursor, "new_rows")
-        self._next_seq += seq
-        if detailed:
+
+    def _settle(self) -> None:
+        """Nothing is committed, and no seq given again, before a doubt is settled."""
+        try:
+            self._is_settled()
+        except duckdb.Error as error:
+            if fault(error) == "fatal":
+                raise StoreFatal(str(error)) from error
+            raise StoreUnavailable(str(error)) from error
+
+    def _is_settled(self) -> bool:
+        """Whether the doubtful attempt was durable: no other rows bear its seq or come after.
+
+        Raises duckdb.Error when that cannot be told now; the doubt stays. An attempt without rows
+        may as well be repeated.
+        """
+        attempt = self._doubtful
+        if attempt is None:
+            return False
+        asked = " UNION ALL ".join(
+            f"SELECT 1 FROM {attempt.catalog}.main.{table} WHERE seq >= $1"  # noqa: S608
+            for table in attempt.rows
+        )
+        durable = bool(asked and run(self._cursor, asked + " LIMIT 1", [attempt.first_seq]))
+        self._doubtful = None
+        if durable:
+            log.warning("a commit that failed was durable", rows=sum(attempt.rows.values()))
+            self._count(attempt)
+        return durable
+
+    def _count(self, attempt: _Attempt) -> None:
+        """Take note of what has become durable."""
+        rows = sum(attempt.rows.values())
+        self._next_seq = attempt.first_seq + rows
+        if "span_details" in attempt.rows:
             self._segments.show_details()
+        quarantined = attempt.rows.get("quarantine", 0)
         self._quarantined += quarantined
         self._ledger.add(
-            [(p.batch.digests[i], p.batch.results[i]) for p in parts for i in p.indices()],
-            committed_ns,
+            [(p.batch.digests[i], p.batch.results[i]) for p in attempt.parts for i in p.indices()],
+            attempt.committed_ns,
         )
         # Counted after the commit: what failed comes again.
         self._telemetry.quarantined_items.inc(quarantined)
-        self._telemetry.quarantine_overflow.inc(overflow)
+        self._telemetry.quarantine_overflow.inc(attempt.overflow)
         self._telemetry.commits.inc()
         self._telemetry.commit_rows.observe(rows)
-        self._telemetry.commit_duration.observe(time.perf_counter() - started)
-        self._telemetry.last_commit.set(committed_ns / 1e9)
+        self._telemetry.commit_duration.observe(time.perf_counter() - attempt.started)
+        self._telemetry.last_commit.set(attempt.committed_ns / 1e9)
         if self.reason == "io":
             self._set_accepting(True, "")
-
-    def _is_durable(self, catalog: str, parts: Sequence[Part]) -> bool:
-        """Whether the ledger has these requests: a COMMIT can find no memory after it is done."""
-        digests = (part.batch.digests[i] for part in parts for i in part.indices())
-        asked = f"SELECT count(*) FROM {catalog}.main.ledger WHERE digest = $1"  # noqa: S608
-        return any(run(self._cursor, asked, [digest])[0][0] for digest in digests)
 
     def _insert(self, catalog: str, table: str, rows: pa.Table) -> None:
         columns = ", ".join(f'"{name}"' for name in rows.column_names)
@@ -351,6 +399,7 @@ class Writer:
         if self.fatal.is_set() or not (wanted or self._segments.is_due()):
             return
         try:
+            self._settle()  # it can be asked only where it was written
             self._on_rotated(self._segments.rotate())
             with self._changed:
                 self._changed.notify_all()

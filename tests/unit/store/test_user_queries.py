@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from retraind.errors import QueryError
+from retraind.errors import QueryError, StoreUnavailable
 from retraind.model import ExportResult
 from retraind.store import engine, user_queries, writer
 from retraind.store.database import Database
@@ -91,6 +91,136 @@ def test_a_commit_that_finds_no_memory_after_it_is_done_is_not_repeated(
         (3, 3),
     ]
     assert commit(database, batch([1, 2])) == [ExportResult(2, duplicate=True)]
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def ask_after(database: Database, sql: str) -> list[Any]:
+    return ask(database, sql).result(60).table.to_pylist()
+
+
+@pytest.mark.parametrize("error", [duckdb.OutOfMemoryException, duckdb.IOException])
+def test_a_commit_that_was_durable_after_all_is_not_stored_again_by_a_retry(
+    database: Database, monkeypatch: pytest.MonkeyPatch, error: type[duckdb.Error]
+) -> None:
+    """COMMIT fails after it is done, and so does asking whether it was: the client has to retry."""
+    original, failing, failures = writer.run, threading.Event(), [0]
+
+    def run(cursor: Any, sql: str, parameters: Any = None) -> Any:
+        if failing.is_set() and sql.startswith("SELECT 1 FROM"):
+            failures[0] += 1
+            raise error("simulated")
+        done = original(cursor, sql, parameters)
+        if failing.is_set() and sql == "COMMIT":
+            failures[0] += 1
+            raise error("simulated")
+        return done
+
+    monkeypatch.setattr(writer, "run", run)
+    failing.set()
+    with pytest.raises(StoreUnavailable, match="simulated"):
+        commit(database, batch([1, 2]))
+    with pytest.raises(StoreUnavailable, match="simulated"):  # no seq is given a second time
+        commit(database, batch([3]))
+    assert failures[0] >= 3
+    failing.clear()
+    assert commit(database, batch([1, 2])) == [ExportResult(2, duplicate=True)]
+    assert commit(database, batch([3])) == [ExportResult(1)]
+    assert query(database, "SELECT seq, input_tokens FROM stored_spans ORDER BY 1, 2") == [
+        (1, 1),
+        (2, 2),
+        (3, 3),
+    ]
+    assert database.writer.newest_seq == 3
+
+
+def test_a_commit_that_fails_before_it_is_durable_is_stored_by_its_retry(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although the same bytes stand in the ledger, from before the hour in which retries count."""
+    assert commit(database, batch([1, 2])) == [ExportResult(2)]
+    database._clock.advance(seconds=7200)  # type: ignore[attr-defined]
+    original, failures = writer.run, iter([True])
+
+    def run(cursor: Any, sql: str, parameters: Any = None) -> Any:
+        if sql == "COMMIT" and next(failures, False):
+            raise duckdb.OutOfMemoryException("simulated")
+        return original(cursor, sql, parameters)
+
+    monkeypatch.setattr(writer, "run", run)
+    assert commit(database, batch([1, 2])) == [ExportResult(2)]
+    assert next(failures, None) is None
+    seqs = query(database, "SELECT seq FROM stored_spans ORDER BY 1")
+    assert seqs == [(1,), (2,), (3,), (4,)]
+
+
+@pytest.mark.parametrize("what", ["seal", "merge", "state"])
+def test_a_checkpoint_runs_beside_no_query(
+    database: Database, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """One that runs out of memory invalidates the engine, and the daemon exits."""
+    original, beside = engine.run, []
+
+    def run(cursor: Any, sql: str, parameters: Any = None) -> Any:
+        if sql.startswith("CHECKPOINT"):
+            beside.append((sql, len(database.queries._running)))
+        return original(cursor, sql, parameters)
+
+    commit(database, batch([1]))
+    old = database.segments.hot
+    if what == "merge":
+        for i in (2, 3):
+            database.writer.rotate(60)
+            commit(database, batch([i]))
+        wait_for(lambda: [s.status for s in database.segments.all()] == ["sealed"] * 2 + ["hot"])
+    monkeypatch.setattr(engine, "run", run)
+    monkeypatch.setattr(user_queries, "PATIENCE_SECONDS", 0.1)
+    asked = running(database)
+    if what == "seal":
+        database.writer.rotate(60)
+        wait_for(lambda: database.segments.all()[0].status == "sealed")
+    elif what == "merge":
+        database.merger.merge(database.segments.all()[:2])
+    else:
+        database.snapshot()
+    with pytest.raises(QueryError, match="write its log"):
+        asked.result(60)
+    catalog = {"seal": old.catalog, "merge": "seg_", "state": "state"}[what]
+    assert beside
+    assert all(sql.startswith(f"CHECKPOINT {catalog}") and n == 0 for sql, n in beside)
+    assert ask_after(database, "SELECT 1 AS x") == [{"x": 1}]
+
+
+def test_a_query_that_ends_soon_is_waited_for_by_a_checkpoint(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(user_queries, "PATIENCE_SECONDS", 60.0)
+    asked = ask(database, "SELECT count(*) AS n FROM range(20000000) WHERE hash(range) % 7 = 0")
+    wait_for(lambda: database.queries._running or asked.done())
+    database.snapshot()
+    assert asked.done()
+    assert asked.result().table.num_rows == 1
+
+
+def test_no_checkpoint_is_begun_while_a_query_cannot_be_ended(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Inside one long call of a function the engine does not notice the interrupt."""
+    monkeypatch.setattr(user_queries, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(user_queries, "END_SECONDS", 0.05)
+    monkeypatch.setattr(Stop, "end", lambda *_: None)
+    asked = running(database)
+    with pytest.raises(StoreUnavailable, match="does not end"):
+        database.snapshot()
+    monkeypatch.undo()
+    with database.queries.ended("the test is over"), pytest.raises(QueryError):
+        asked.result(60)
+    assert database.snapshot().exists()
 
 
 def test_a_query_that_has_just_ended_may_still_be_ended(database: Database) -> None:
