@@ -30,7 +30,7 @@ KEY_COLUMNS = {
     source.key: column.name
     for column in reversed(COLUMNS)
     for source in reversed(column.sources)
-    if source.path.plain
+    if source.path.plain and source.when is None and not source.operation
 }
 
 
@@ -131,7 +131,7 @@ def walk_evaluations(span: Any, row: dict[str, Any], results: dict[str, list[Any
             "response_id": row.get("response_id"), "name": found["gen_ai.evaluation.name"],
             "score": found.get("gen_ai.evaluation.score.value"), "label": label,
             "passed": {"pass": True, "fail": False}.get(label or ""), "kind": "automated",
-            "source": "event:gen_ai.evaluation.result",
+            "source": "event:otel_genai",
         }  # fmt: skip
         for name, values in results.items():
             values.append(result.get(name))
