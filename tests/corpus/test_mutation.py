@@ -9,7 +9,8 @@ import pytest
 
 from corpus.comparison import differences, normalised
 from corpus.expected import Fixture, fixtures
-from retraind.normalise import conventions, evaluations, traces
+from retraind.normalise import conventions, evaluations, judged_items, traces
+from retraind.normalise.carriers import ITEMS, Items
 from retraind.normalise.conventions import Column
 
 FIXTURES = fixtures()
@@ -74,6 +75,29 @@ def test_some_fixture_fails_without_a_key_of_evaluations(
 ) -> None:
     table = without(conventions.EVALUATIONS, column, key)
     monkeypatch.setattr(evaluations, "EVALUATIONS", table)
+    assert any_fails(JUDGED)
+
+
+def members() -> list[tuple[int, str]]:
+    """Each list or map of results with each column that it fills."""
+    return [(place, name) for place, one in enumerate(ITEMS) for name in sorted(one.columns)]
+
+
+def lacking(one: Items, name: str) -> tuple[Items, ...]:
+    """The list as if no result in it had that member; without names there are no results."""
+    if name == "name":
+        return ()
+    return (replace(one, columns={n: p for n, p in one.columns.items() if n != name}),)
+
+
+@pytest.mark.parametrize(
+    ("place", "name"), members(), ids=[f"{ITEMS[place].key}-{name}" for place, name in members()]
+)
+def test_some_fixture_fails_without_a_member_of_a_list_of_results(
+    place: int, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = (*ITEMS[:place], *lacking(ITEMS[place], name), *ITEMS[place + 1 :])
+    monkeypatch.setattr(judged_items, "ITEMS", table)
     assert any_fails(JUDGED)
 
 
