@@ -49,7 +49,8 @@ def test_queries_that_want_all_memory_fail_themselves_and_no_request(tmp_path: P
         stop.set()
         for asker in askers:
             asker.join()
-        assert all("memory" in error.lower() for error in failed), failed
+        ended = ("memory", "write its log into a file")  # also by a checkpoint, which would fail
+        assert all(any(why in error.lower() for why in ended) for error in failed), failed
         sample = daemon.metrics()
         for reason in ("io", "fatal", "data"):
             assert sample[f'retraind_commit_failures_total{{reason="{reason}"}}'] == 0
