@@ -31,11 +31,12 @@ class Decided(NamedTuple):
 
 
 class Pinned(NamedTuple):
-    """A reference that pinned itself."""
+    """A reference that pinned itself, or what was `added` to one that there was."""
 
     series: SeriesKey
     reference_id: str
     sessions: int
+    added: tuple[str, ...] = ()
 
 
 class Decider:
@@ -75,10 +76,12 @@ class Decider:
 
     def announce(self, decided: Iterable[Decided], pinned: Iterable[Pinned]) -> None:
         """Log and count what has become durable."""
-        for series, reference_id, sessions in pinned:
+        for series, reference_id, sessions, added in pinned:
             # Loudly: everything later is held against it.
+            event = "late features joined the reference" if added else "reference pinned itself"
+            named = {"features": list(added)} if added else {}
             log.warning(
-                "reference pinned itself", monitor=series.monitor, service=series.service_name,
+                event, **named, monitor=series.monitor, service=series.service_name,
                 environment=series.environment, model=series.model, cohort=series.cohort,
                 reference=reference_id, sessions=sessions,
             )  # fmt: skip

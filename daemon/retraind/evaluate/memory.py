@@ -72,6 +72,8 @@ class ActiveReference:
     source: str
     created_ns: int
     sessions: int
+    first_ns: int | None
+    last_ns: int | None
     _bins: dict[FeatureKey, FrozenBins | None] = field(default_factory=dict, compare=False)
 
     def bins(self, key: FeatureKey) -> FrozenBins | None:
@@ -135,4 +137,7 @@ def load(state: State) -> Memory:
 def _reference(state: State, row: Mapping[str, Any]) -> ActiveReference:
     counts = state.read("read_reference_counts", id=row["id"], series_id=row["series_id"])
     reference = reference_from_rows(counts, row["kind"])
-    return ActiveReference(reference, row["source"], row["created_ns"], row["sessions"])
+    return ActiveReference(
+        reference, row["source"], row["created_ns"], row["sessions"], row["first_ns"],
+        row["last_ns"],
+    )  # fmt: skip

@@ -18,13 +18,17 @@ from retraind.window.reference import Reference, references_from_panes
 
 
 class NewReference(NamedTuple):
-    """A reference that is to be the active one; times are those of its panes, None for a file."""
+    """A reference that is to be the active one; times are those of its panes, None for a file.
+
+    `added`: what has joined the reference that was active; empty for a reference of its own.
+    """
 
     series: Series
     reference: Reference
     sessions: int
     first_ns: int | None
     last_ns: int | None
+    added: tuple[str, ...] = ()
 
 
 def panes_of(state: State | Transaction, starts: Mapping[str, int], end_ns: int) -> pa.Table:
@@ -60,15 +64,29 @@ def write_references(
     tx.run("retire_references", series=series)
     tx.run("delete_reference_counts", ids=ids, series=series)
     tx.run("delete_references", ids=ids, series=series)
-    tx.append("references", rows_table([_row(each, source, now_ns) for each in new]))
+    sources = [_source(memory, each, source) for each in new]
+    pairs = list(zip(new, sources, strict=True))
+    tx.append("references", rows_table([_row(each, own, now_ns) for each, own in pairs]))
     tx.append("reference_counts", _count_rows(new))
-    tx.run("reset_detectors", series=series)
+    # Where something has only joined, what was tested before is tested against the same counts.
+    others = [each.series.id for each in new if not each.added]
+    tx.run("reset_detectors", series=others)
     created_ns = now_ns // 1000 * 1000  # as the table holds it
-    for each in new:
-        id_ = each.series.id
-        memory.references[id_] = ActiveReference(each.reference, source, created_ns, each.sessions)
+    for each, own in pairs:
+        memory.references[each.series.id] = ActiveReference(
+            each.reference, own, created_ns, each.sessions, each.first_ns, each.last_ns
+        )
+    for id_ in others:
         for key, alarm in memory.alarms.get(id_, {}).items():
             memory.alarms[id_][key] = replace(alarm, detector=())
+
+
+def _source(memory: Memory, new: NewReference, source: str) -> str:
+    """Where counts came from: those of a file stay the file's when others join them."""
+    if not new.added:
+        return source
+    before = memory.references[new.series.id].source
+    return before if source in before.split(" + ") else f"{before} + {source}"
 
 
 def _row(new: NewReference, source: str, now_ns: int) -> dict[str, Any]:

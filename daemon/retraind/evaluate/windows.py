@@ -9,6 +9,7 @@ from itertools import groupby
 import numpy as np
 
 from retraind.config.settings import Config, Monitor
+from retraind.evaluate import late
 from retraind.evaluate.decisions import Decided, Decider, Pinned
 from retraind.evaluate.findings import (
     FeatureKey,
@@ -133,6 +134,7 @@ class WindowEvaluator:
         self._step_alarms(memory, outcomes)
         self._forget_alarms(memory, due)
         pinned = self._move_on(tx, memory, due, now_ns)
+        pinned += self._let_join(tx, memory, outcomes, due[0].window.end_ns, now_ns)
         series = [item.series.id for item in due]
         tx.run("move_windows", series=series, start=due[0].window.end_ns)
         self._write_alarms(tx, memory, series)
@@ -260,6 +262,23 @@ class WindowEvaluator:
             new = [each for each in found if self._mature(each.series, end_ns, each.sessions)]
             write_references(tx, memory, new, source="auto", now_ns=now_ns)
             pinned += [Pinned(each.series.key, each.reference.id, each.sessions) for each in new]
+        return pinned
+
+    def _let_join(
+        self, tx: Transaction, memory: Memory, outcomes: list[Outcome], end_ns: int, now_ns: int
+    ) -> list[Pinned]:
+        """What appeared after a series had its reference joins it when mature."""
+        settings = {name: monitor.reference for name, monitor in self._monitors.items()}
+        waiting = [memory.series[id_] for id_ in sorted(late.awaited(memory, outcomes))]
+        pinned: list[Pinned] = []
+        for at in range(0, len(waiting), PINNED_TOGETHER):
+            some = waiting[at : at + PINNED_TOGETHER]
+            new = late.extended(tx, memory, some, settings, end_ns)
+            write_references(tx, memory, new, source="auto", now_ns=now_ns)
+            pinned += [
+                Pinned(each.series.key, each.reference.id, each.sessions, each.added)
+                for each in new
+            ]
         return pinned
 
     def _mature(self, series: Series, end_ns: int, sessions: int) -> bool:

@@ -261,6 +261,21 @@ where s.service_name = $service_name and s.environment = $environment
   and p.pane_start < make_timestamp_ns($closed)
 order by p.series_id, p.pane_start
 
+-- name: first_panes
+-- When each feature of some series came first.
+select series_id, feature, version, kind, epoch_ns(min(pane_start)) as first_ns
+from state.panes
+where series_id in (select unnest($series)) and pane_start < make_timestamp_ns($last)
+group by all
+
+-- name: pane_sessions
+-- Sessions per pane of one series, newest first.
+select epoch_ns(pane_start) as pane_ns, sessions
+from state.panes
+where series_id = $series and feature = 'sessions'
+  and pane_start >= make_timestamp_ns($first) and pane_start < make_timestamp_ns($last)
+order by pane_start desc
+
 -- name: eval_totals
 -- All evaluation results ever counted, for the counters that Prometheus reads.
 select series_id, feature, version, sum(results)::bigint as results, sum(failures)::bigint as failures
