@@ -6,9 +6,9 @@ DRIFT ?= gpt-4o-mini/emea
 
 .PHONY: demo test lint bench corpus docs clean
 
-.venv/ready: pyproject.toml constraints.txt
+.venv/ready: pyproject.toml .ci/constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt --editable '.[dev]'
 	touch $@
 
 demo: .venv/ready ## start the daemon and a simulated application, end with a delivered trigger

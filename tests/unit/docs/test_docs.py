@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -51,3 +52,18 @@ def test_every_dependency_has_its_reason() -> None:
     listed = re.findall(r"^\| `([^`]+)` \| (.+) \|$", text, flags=re.MULTILINE)
     assert {name for name, _ in listed} == names
     assert all(reason.endswith(".") for _, reason in listed)
+
+
+def test_the_top_level_holds_nothing_else() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, check=True).stdout
+    top = {line.split("/")[0] for line in tracked.decode().splitlines()}
+    assert {name for name in top if not name.startswith(".")} == {
+        "pyproject.toml", "daemon", "proto", "tests", "deploy", "README.md", "Makefile", "docs",
+        "CHANGELOG.md", "LICENSE",
+    }  # fmt: skip
+
+
+def test_the_versions_that_are_tested_hold_no_addresses() -> None:
+    lines = (ROOT / ".ci" / "constraints.txt").read_text().splitlines()
+    assert lines
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[0-9][A-Za-z0-9.]*", line) for line in lines)
