@@ -86,6 +86,15 @@ def format_size(size: int) -> str:
     return f"{size}B"
 
 
+def in_units(value: float, kind: str) -> str:
+    """A bound as one would write it for a setting of this kind: 64MiB, 0s, 1."""
+    if kind == "size":
+        return format_size(int(value))
+    if kind == "duration":
+        return format_duration(value) if value else "0s"
+    return f"{value:g}"
+
+
 def _walk(model: type[BaseModel], prefix: str, *, fixed: bool = False) -> Iterator[Setting]:
     for name, info in model.model_fields.items():
         path = f"{prefix}.{info.alias or name}" if prefix else info.alias or name

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from retraind.config.describe import known_keys
+from retraind.config.describe import in_units, known_keys
 from retraind.config.document import Document, Loc, Mark, Problem, parse
 from retraind.config.settings import Config
 from retraind.errors import ConfigError
@@ -29,6 +29,7 @@ _PATTERN_HINTS = {
 _KINDS = {
     "int": "a whole number, e.g. 100",
     "float": "a number, e.g. 0.25",
+    "finite": "a number, e.g. 0.25",
     "bool": "true or false",
     "string": "text (in quotes if it looks like a number)",
     "path": "a path",
@@ -212,7 +213,8 @@ def _words(item: Any, loc: Loc) -> str:  # noqa: PLR0911 - a case each
         return str(context["error"])
     if kind in _BOUNDS:
         (bound,) = context.values()
-        return f"{given!r} is out of range; write a value {_BOUNDS[kind]} {bound}"
+        written = in_units(bound, known_keys(loc[:-1])[str(loc[-1])].kind)
+        return f"{given!r} is out of range; write a value {_BOUNDS[kind]} {written}"
     if given is None:
         return "is empty; write a value or remove the line"
     if kind in ("model_type", "model_attributes_type", "dict_type"):

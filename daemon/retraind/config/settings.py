@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
@@ -42,8 +43,9 @@ def parse_size(value: object) -> int:
     return int(float(match[1]) * _BYTES[match[2] or "B"])
 
 
-Duration = Annotated[float, BeforeValidator(parse_duration)]
-Size = Annotated[int, BeforeValidator(parse_size)]
+# Nothing below zero anywhere; longest and largest such that nanoseconds and bytes fit 64 bits.
+Duration = Annotated[float, BeforeValidator(parse_duration), Field(ge=0, le=36_500 * 86400)]
+Size = Annotated[int, BeforeValidator(parse_size), Field(ge=0, le=2**60)]
 Address = Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\s]*):\d{1,5}$")]
 
 
@@ -52,7 +54,7 @@ RESTART: dict[str, Any] = {"restart": True}
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Tls(Section):
@@ -87,7 +89,9 @@ class ReceiverLimits(Section):
         json_schema_extra=RESTART,
     )  # fmt: skip
     queue_wait: Duration = Field(
-        2.0, description="A request whose estimated wait exceeds this is refused with a retry hint."
+        2.0,
+        description="A request whose estimated wait exceeds this is refused with a retry hint.",
+        gt=0,
     )
     attributes_per_span: int = Field(
         1024, description="More attributes than this reject the span.", gt=0
@@ -131,24 +135,25 @@ class Admin(Section):
         json_schema_extra=RESTART,
     )
     sql_timeout: Duration = Field(
-        30.0, description="A query is interrupted after this, at its next call of a function."
+        30.0, description="A query is interrupted after this, at its next call of a function.", gt=0
     )
     sql_rows: int = Field(10_000, description="A query returns at most this many rows.", gt=0)
 
 
 class Store(Section):
     memory_limit: Size = Field(
-        2**30, description="Memory limit of the database engine.", json_schema_extra=RESTART
-    )
+        2**30, description="Memory limit of the database engine.", ge=64 * 2**20,
+        json_schema_extra=RESTART,
+    )  # fmt: skip
     segment_bytes: Size = Field(
         256 * 2**20, description="A segment is sealed when its log reaches this size.", gt=0
     )
     segment_age: Duration = Field(86400.0, description="A segment is sealed at this age.", gt=0)
     retention_age: Duration = Field(
-        30 * 86400.0, description="Sealed segments whose newest span is older are deleted."
+        30 * 86400.0, description="Sealed segments whose newest span is older are deleted.", gt=0
     )
     retention_bytes: Size = Field(
-        50 * 2**30, description="The oldest sealed segments are deleted above this total."
+        50 * 2**30, description="The oldest sealed segments are deleted above this total.", gt=0
     )
     min_free_bytes: Size = Field(
         512 * 2**20, description="Below this much free disk the daemon refuses new data."
@@ -156,15 +161,23 @@ class Store(Section):
     quarantine_rows: int = Field(
         10_000, description="Rejected items kept per segment; more are only counted.", ge=0
     )
-    snapshot_interval: Duration = Field(3600.0, description="State file snapshots; three are kept.")
+    snapshot_interval: Duration = Field(
+        3600.0, description="State file snapshots; three are kept.", ge=1
+    )
 
 
 class WindowSettings(Section):
-    min_length: Duration = Field(3600.0, description="A decision window is at least this long.")
-    max_length: Duration = Field(7 * 86400.0, description="A decision window is at most this long.")
-    min_sessions: int = Field(280, description="A window closes once it has this many sessions.")
+    min_length: Duration = Field(
+        3600.0, description="A decision window is at least this long.", gt=0
+    )
+    max_length: Duration = Field(
+        7 * 86400.0, description="A decision window is at most this long.", gt=0
+    )
+    min_sessions: int = Field(
+        280, description="A window closes once it has this many sessions.", gt=0
+    )
     min_sessions_at_max_length: int = Field(
-        100, description="At max_length a window with fewer sessions counts as no_data."
+        100, description="At max_length a window with fewer sessions counts as no_data.", gt=0
     )
     lateness_min: Duration = Field(120.0, description="Smallest allowance for late spans.")
     lateness_max: Duration = Field(3600.0, description="Largest allowance for late spans.")
@@ -173,14 +186,16 @@ class WindowSettings(Section):
 class ReferenceSettings(Section):
     min_age: Duration = Field(7 * 86400.0, description="The first reference covers at least this.")
     min_sessions: int = Field(
-        2800, description="The first reference has at least this many sessions."
+        2800, description="The first reference has at least this many sessions.", gt=0
     )
-    ratio: float = Field(10.0, description="A pinned reference needs ratio x window sessions.")
+    ratio: float = Field(
+        10.0, description="A pinned reference needs ratio x window sessions.", ge=0
+    )
 
 
 class Bands(Section):
-    investigate: float = Field(0.10, description="PSI from which a shift is worth a look.")
-    retrain: float = Field(0.25, description="PSI from which retraining is considered.")
+    investigate: float = Field(0.10, description="PSI from which a shift is worth a look.", ge=0)
+    retrain: float = Field(0.25, description="PSI from which retraining is considered.", ge=0)
 
 
 class Detector(Section):
@@ -194,7 +209,7 @@ class Detector(Section):
     keep_firing_for: int = Field(3, description="Quiet windows before an alarm resolves.", ge=1)
     bands: Bands = Field(Bands(), description="Bands of the corrected PSI.")
     fail_rate_tolerance: float = Field(
-        0.01, description="Rise over the baseline fail rate that is tolerated."
+        0.01, description="Rise over the baseline fail rate that is tolerated.", ge=0, lt=1
     )
     false_pages_per_year: float = Field(
         4.0, description="Allowed false alarms a year, all fail-rate series together.", gt=0
@@ -236,7 +251,9 @@ class Policy(Section):
     cooldown: Duration = Field(
         7 * 86400.0, description="No second trigger for a model within this."
     )
-    schedule: Duration | None = Field(None, description="Ask for retraining at this interval.")
+    schedule: Duration | None = Field(
+        None, description="Ask for retraining at this interval.", gt=0
+    )
     always: bool = Field(
         False, description="Let the schedule fire although nothing reached notice since."
     )
@@ -285,7 +302,21 @@ class Destination(Section):
     )
     shape: Literal["cloudevent"] = Field("cloudevent", description="Form of the body.")
     timeout: Duration = Field(15.0, description="Time for one attempt.", gt=0)
-    expire_after: Duration = Field(86400.0, description="An undelivered event expires after this.")
+    expire_after: Duration = Field(
+        86400.0, description="An undelivered event expires after this.", gt=0
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _has_a_host(cls, url: str) -> str:
+        try:
+            parts = urlsplit(url)
+            broken = not parts.hostname or parts.port == 0 or re.search(r"[\s\x00-\x1f]", url)
+        except ValueError:  # half an IPv6 address, or no port
+            broken = True
+        if broken:
+            raise ValueError(f"{url!r} is not an address; write e.g. https://host:8080/path")
+        return url
 
 
 class Limits(Section):
@@ -295,7 +326,9 @@ class Limits(Section):
     cohorts: int = Field(50, description="Cohorts per service and model.", gt=0)
     models: int = Field(50, description="Models per service and environment.", gt=0)
     categories: int = Field(
-        512, description="A category feature with more values is high_cardinality and untested."
+        512,
+        description="A category feature with more values is high_cardinality and untested.",
+        gt=0,
     )
     metric_series: int = Field(20_000, description="Series exported to Prometheus.", gt=0)
 

@@ -9,6 +9,7 @@ from textwrap import dedent
 import pytest
 
 from retraind.check import load_checked
+from retraind.config.describe import settings
 from retraind.config.load import load, load_with_marks
 from retraind.errors import ConfigError
 
@@ -91,7 +92,7 @@ def test_every_error_is_reported_at_its_position(config: Path) -> None:
             "6:17: receivers.limits.queue_wait: not a duration: '5 parsecs'; "
             "write e.g. 90s, 15m, 1h30m or 7d"
         ),
-        "7:20: receivers.limits.request_bytes: -5 is out of range; write a value > 0",
+        "7:20: receivers.limits.request_bytes: -5 is out of range; write a value > 0B",
         "9:5: monitors[0].name: is missing; add `name: …` (Name in metrics and events)",
         "9:5: monitors[0].nam: unknown setting; did you mean 'name'?",
         "10:47: monitors[0].features[1].type: 'categry' is not a choice; did you mean 'category'?",
@@ -374,3 +375,78 @@ def test_a_source_that_is_none_is_an_error_at_its_place(
         load_checked(file)
     column = len(f"    {setting}: ") + 1
     assert str(error.value) == f"{file}:3:{column}: monitors[0].{setting}: {problem}"
+
+
+def numeric_settings() -> list[str]:
+    numeric = ("duration", "size", "whole number", "number")
+    return [each.path for each in settings() if each.kind in numeric]
+
+
+def test_the_numeric_settings_are_found() -> None:
+    assert {"tick", "store.memory_limit", "monitors[].reference.ratio"} <= set(numeric_settings())
+    assert len(numeric_settings()) > 40
+
+
+@pytest.mark.parametrize("path", numeric_settings())
+def test_no_number_may_be_below_what_makes_sense(path: str) -> None:
+    """Only a score can be anything: it is the evaluator's."""
+    concrete = path.replace("[]", "[0]").replace("<name>", "relevance")
+    named = ["monitors[0].name=m", "destinations[0].name=d", "destinations[0].url=http://x"]
+    for value in (-1, -1e300):
+        override = f"{concrete}={value:.0f}"
+        if path == "monitors[].evals.<name>.threshold":
+            assert load(None, [*named, override]).monitors[0].evals["relevance"].threshold == value
+            continue
+        with pytest.raises(ConfigError) as caught:
+            load(None, [*named, override])
+        lines = [line for line in str(caught.value).splitlines() if f": {concrete}: " in line]
+        assert lines
+        assert "; write " in lines[0]
+    for value in (".nan", ".inf"):
+        with pytest.raises(ConfigError, match=re.escape(concrete)):
+            load(None, [*named, f"{concrete}={value}"])
+
+
+@pytest.mark.parametrize(
+    ("override", "hint"),
+    [
+        ("store.memory_limit=1B", "1 is out of range; write a value >= 64MiB"),
+        ("store.snapshot_interval=0s", "0.0 is out of range; write a value >= 1s"),
+        ("store.retention_age=200000d", "is out of range; write a value <= 36500d"),
+        ("destinations[0].expire_after=-4", "-4.0 is out of range; write a value > 0s"),
+        ("destinations[0].expire_after=0s", "0.0 is out of range; write a value > 0s"),
+        ("monitors[0].window.min_sessions=-3", "-3 is out of range; write a value > 0"),
+        ("monitors[0].detector.fail_rate_tolerance=1.5", "write a value < 1"),
+    ],
+)
+def test_a_number_out_of_range_is_told_the_bound_as_one_writes_it(override: str, hint: str) -> None:
+    named = ["monitors[0].name=m", "destinations[0].name=d", "destinations[0].url=http://x"]
+    with pytest.raises(ConfigError) as caught:
+        load(None, [*named, override])
+    assert hint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://[::1",
+        "http://a b/x",
+        "http://",
+        "http:///x",
+        "http://h:99999/",
+        "http://h:x/",
+        "ftp://h",
+    ],
+)
+def test_a_destination_needs_an_address(config: Path, url: str) -> None:
+    (line,) = errors(config, f"""destinations: [{{name: d, url: "{url}"}}]\n""")
+    assert line.startswith("1:31: destinations[0].url: ")
+    assert "; write " in line
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1]:8080/x", "https://h.example/a?b=c", "http://10.0.0.1"]
+)
+def test_addresses_of_every_kind_are_taken(config: Path, url: str) -> None:
+    config.write_text(f"""destinations: [{{name: d, url: "{url}"}}]\n""")
+    assert load(config).destinations[0].url == url
