@@ -6,6 +6,7 @@ over owners or attributes in Python.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from functools import cached_property
 from typing import Any
 
@@ -102,12 +103,27 @@ class Attributes:
             return None
         found = self._rows.get(code)
         if found is None:
-            order, starts = self._by_key
-            places = order[starts[code] : starts[code + 1]]
+            places = self.places(code)
             found = np.full(self.owners, -1, dtype=np.int32)
             found[self.owner[places]] = places
             self._rows[code] = found
         return found
+
+    def places(self, code: int) -> Rows:
+        """The attributes with one key, in the order in which they were sent."""
+        order, starts = self._by_key
+        found: Rows = order[starts[code] : starts[code + 1]]
+        return found
+
+    def below(self, start: str) -> list[tuple[str, int]]:
+        """(key, code) of the keys that begin so, in the order of the alphabet."""
+        first = bisect_left(self._in_order, (start, -1))
+        last = bisect_left(self._in_order, (start + "\U0010ffff", -1))
+        return self._in_order[first:last]
+
+    @cached_property
+    def _in_order(self) -> list[tuple[str, int]]:
+        return sorted(self.codes.items())
 
     @cached_property
     def _by_key(self) -> tuple[Any, Any]:

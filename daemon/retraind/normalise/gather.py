@@ -7,6 +7,7 @@ their two keys, so it is built once for each pair of keys that occurs, not for e
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +39,7 @@ def gather(attributes: Attributes, prefix: str, *, indexed: bool) -> Gathered | 
 
     Keys that do not go on with a number are no part of a list.
     """
-    steps = _members(attributes.keys, prefix, indexed)
+    steps = _members(attributes, prefix, indexed)
     if not steps:
         return None
     if indexed and _disagree(set(steps.values())):
@@ -46,10 +47,7 @@ def gather(attributes: Attributes, prefix: str, *, indexed: bool) -> Gathered | 
     order = sorted(steps, key=lambda code: [(isinstance(s, str), s) for s in steps[code]])
     rank = np.full(len(attributes.keys), -1, dtype=np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)
-    wanted = rank[attributes.code] >= 0
-    if attributes.kept is not None:
-        wanted &= attributes.kept
-    places = np.flatnonzero(wanted).astype(np.int32)
+    places = _places(attributes, order)
     ranks = rank[attributes.code[places]]
     places = places[np.lexsort((ranks, attributes.owner[places]))]
     owner, ranks = attributes.owner[places], rank[attributes.code[places]]
@@ -64,16 +62,24 @@ def gather(attributes: Attributes, prefix: str, *, indexed: bool) -> Gathered | 
     return Gathered(owner[starts], texts, holes)
 
 
-def _members(keys: list[str], prefix: str, indexed: bool) -> dict[int, Steps]:
+def _members(attributes: Attributes, prefix: str, indexed: bool) -> dict[int, Steps]:
     """The codes of the keys below the prefix, with the steps that lead from it to the value."""
     start = prefix + "."
     found: dict[int, Steps] = {}
-    for code, key in enumerate(keys):
-        if key.startswith(start):
-            names = key[len(start) :].split(".", MAX_DEPTH) if indexed else [key[len(start) :]]
-            if not indexed or _is_index(names[0]):
-                found[code] = tuple(int(n) if indexed and _is_index(n) else n for n in names)
+    for key, code in attributes.below(start):
+        if not indexed:
+            found[code] = (key[len(start) :],)
+            continue
+        names = key[len(start) :].split(".", MAX_DEPTH)
+        if _is_index(names[0]):
+            found[code] = tuple(int(name) if _is_index(name) else name for name in names)
     return found
+
+
+def _places(attributes: Attributes, codes: Iterable[int]) -> Indices:
+    """The attributes with these keys, without those that a later one of the same key replaces."""
+    places = np.concatenate([attributes.places(code) for code in codes])
+    return places if attributes.kept is None else places[attributes.kept[places]]
 
 
 def _is_index(name: str) -> bool:
@@ -92,10 +98,7 @@ def _one_by_one(attributes: Attributes, steps: dict[int, Steps]) -> Gathered | N
 
     Longer keys win over a value at their start; a place with indices and names is an object.
     """
-    wanted = np.isin(attributes.code, list(steps))
-    if attributes.kept is not None:
-        wanted &= attributes.kept
-    places = np.flatnonzero(wanted).astype(np.int32)
+    places = np.sort(_places(attributes, steps))
     strings = attributes.kind[places] == STRING
     values = attributes.json_values(places).to_pylist()
     trees: dict[int, dict[Step, Any]] = {}

@@ -79,10 +79,12 @@ def _one(value: object, default: str) -> list[Message]:
         return [message for item in value for message in _one(item, default)]
     if not isinstance(value, dict):
         return []
-    for name in _LISTS:
-        if isinstance(value.get(name), list) and "role" not in value:
-            return messages_of(value[name], "output" if default == "assistant" else "input")
-    inner = _unwrapped(value)
+    inner = value
+    if "role" not in value:
+        for name in _LISTS:
+            if isinstance(value.get(name), list):
+                return messages_of(value[name], "output" if default == "assistant" else "input")
+        inner = _unwrapped(value)
     parts = parts_of(inner)
     if not parts and inner is value and not value.get("role"):
         return []
@@ -90,7 +92,7 @@ def _one(value: object, default: str) -> list[Message]:
     speaker = inner.get("name")
     if isinstance(speaker, str) and speaker and "event.name" not in inner:
         message["name"] = speaker
-    reason = _finish(value) or _finish(inner)
+    reason = _finish(inner) if inner is value else _finish(value) or _finish(inner)
     if reason:
         message["finish_reason"] = reason
     return [message]
@@ -229,44 +231,38 @@ class Said:
 
 
 def said(messages: list[Message], direction: Direction) -> Said:
-    """Text of the last user message (else of the last message), or of the first answer."""
-    if len(messages) == 1 and len(messages[0]["parts"]) == 1:
-        only, part = messages[0], messages[0]["parts"][0]
-        if part["type"] == "text" and only["role"] == (
-            "user" if direction == "input" else "assistant"
-        ):
-            return Said(part["content"] or None, None, [])
-    if direction == "input":
-        text = _text_of(reversed(messages), "user") or _text_of(messages[-1:], None)
-    else:
-        text = _text_of(messages, "assistant")
-    system = [text for m in messages if m["role"] == "system" for text in _texts(m["parts"])]
-    return Said(text, "\n\n".join(system) or None, _called(messages))
+    """Text of the last user message (else of the last message), or of the first answer.
 
-
-def _text_of(messages: Iterable[Message], role: str | None) -> str | None:
-    """The text of the first of these messages that has one, of one role or any."""
+    Runs for most messages stored: one pass over the parts.
+    """
+    wanted = "user" if direction == "input" else "assistant"
+    chosen: list[str] = []
+    system: list[str] = []
+    tools: list[str] = []
+    texts: list[str] = []
     for message in messages:
-        if role is None or message["role"] == role:
-            texts = _texts(message["parts"])
-            if texts:
-                return "\n".join(texts)
-    return None
+        texts = []
+        for part in message["parts"]:
+            kind = part.get("type")
+            if kind == "text":
+                content = part.get("content")
+                if content and isinstance(content, str):
+                    texts.append(content)
+            elif kind == "tool_call" and isinstance(part.get("name"), str):
+                tools.append(part["name"])
+        role = message["role"]
+        if role == "system":
+            system += texts
+        if role == wanted and texts and (direction == "input" or not chosen):
+            chosen = texts
+    if direction == "input":
+        chosen = chosen or texts
+    return Said("\n".join(chosen) or None, "\n\n".join(system) or None, tools)
 
 
 def all_text(messages: Iterable[Message]) -> str | None:
     """The text of all messages."""
     return "\n\n".join(text for m in messages for text in _texts(m["parts"])) or None
-
-
-def _called(messages: Iterable[Message]) -> list[str]:
-    """Names of the tools that the messages call, in order."""
-    return [
-        part["name"]
-        for message in messages
-        for part in message["parts"]
-        if part.get("type") == "tool_call" and isinstance(part.get("name"), str)
-    ]
 
 
 def _texts(parts: list[dict[str, Any]]) -> list[str]:

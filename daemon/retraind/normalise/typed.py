@@ -44,6 +44,9 @@ class TypedValues:
     def __init__(self, attributes: Attributes) -> None:
         self.attributes = attributes
         self._blank = _placeholders(attributes)
+        self._blank_keys = np.zeros(len(attributes.keys), dtype=bool)
+        if self._blank is not None:
+            self._blank_keys[attributes.code[self._blank]] = True
         self._usable: dict[tuple[str, PlainType], Rows] = {}
         self._coerced: dict[PlainType, tuple[Rows, list[pa.Array]]] = {}
 
@@ -62,7 +65,7 @@ class TypedValues:
 
     def _clean(self, key: str, column_type: PlainType, rows: Rows) -> Rows:
         kinds = self.attributes.kinds_of_key[self.attributes.codes[key]]
-        if self._blank is not None:
+        if self._blank is not None and self._blank_keys[self.attributes.codes[key]]:
             rows = np.where((rows >= 0) & ~self._blank[rows], rows, -1).astype(np.int32)
         if column_type in ("any", "texts"):
             return rows if not kinds[NONE] else self._set(rows)
