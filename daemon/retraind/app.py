@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import platform
 import signal
 from collections.abc import Callable, Sequence
@@ -44,6 +45,9 @@ from retraind.webhook.deliver import Delivery
 
 log = structlog.get_logger(__name__)
 
+# Reading messages makes many small objects that die at once. Looking for cycles among them every
+# 700 objects, as Python does by default, costs a tenth of the time.
+COLLECT_GARBAGE_AFTER = (50_000, 20, 50)
 GRACE_SECONDS = 10.0
 HOUSEKEEPING_SECONDS = 60.0
 EXIT_OK = 0
@@ -56,6 +60,7 @@ def run(config: Config, reload: Callable[[], Config]) -> int:
 
     `reload` reads the configuration again, with the command line's overrides.
     """
+    gc.set_threshold(*COLLECT_GARBAGE_AFTER)
     try:
         code: int = uvloop.run(App(config, reload).run())
         return code

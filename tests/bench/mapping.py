@@ -8,6 +8,7 @@ that no message is read twice. CPU time on one core. Run: `python -m tests.bench
 
 from __future__ import annotations
 
+import gc
 import random
 import string
 import time
@@ -20,6 +21,7 @@ from typing import Any
 import pyarrow as pa
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from retraind.app import COLLECT_GARBAGE_AFTER
 from retraind.decode import decode_traces
 from retraind.normalise import normalise_traces, schema, traces
 from retraind.normalise.conventions import COLUMNS, Column
@@ -110,6 +112,7 @@ def _timed(work: Callable[[], Any]) -> float:
 def run(*, quick: bool = False) -> dict[str, float]:
     """Rates in spans per CPU second: the plain mapping, the full one, and the mixed payload."""
     rounds = 1 if quick else ROUNDS
+    gc.set_threshold(*COLLECT_GARBAGE_AFTER)
     payloads = requests(REQUESTS, SPANS_PER_REQUEST, seed=3)
     spans = REQUESTS * SPANS_PER_REQUEST
     with plain_mapping():

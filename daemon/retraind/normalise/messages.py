@@ -40,7 +40,7 @@ def messages_of(value: object, direction: Direction) -> list[Message]:
     if isinstance(value, list):
         while len(value) == 1 and isinstance(value[0], list):  # LangChain's batch of one
             value = value[0]
-        if value and not any(isinstance(item, dict) for item in value):
+        if value and type(value[0]) is not dict and not any(isinstance(v, dict) for v in value):
             value = [item for item in value if isinstance(item, str)]
         found: list[Message] = []
         for item in value:

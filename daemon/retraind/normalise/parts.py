@@ -22,7 +22,9 @@ def parts_of(message: dict[str, Any]) -> list[Part]:
     if kind in _BARE and bare and "role" not in message:
         return _READERS[kind](message)
     content = message["parts"] if isinstance(message.get("parts"), list) else _content(message)
-    parts = [part for block in content for part in _block(block)]
+    parts: list[Part] = []
+    for block in content:
+        parts += _block(block)
     response = _tool_response(message, parts)
     if response is not None:
         return [response]
@@ -170,7 +172,11 @@ def _media(block: dict[str, Any]) -> list[Part]:
 
 
 def _first(block: dict[str, Any], *names: str) -> Any:
-    return next((block[name] for name in names if block.get(name) is not None), None)
+    for name in names:
+        value = block.get(name)
+        if value is not None:
+            return value
+    return None
 
 
 def loaded(text: Any) -> Any:

@@ -138,12 +138,17 @@ def _pointed(
     place = np.full(int(codes.max(initial=-1)) + 1, -1, dtype=np.int32)
     place[codes] = 0
     values: list[Any] = []
+    pointer = source.path.pointer
     for code in np.flatnonzero(place == 0).tolist():
         place[code] = -1
-        value = inside(decoded.value(code), source.path)
+        value = decoded.value(code)
+        if pointer:
+            value = follow(value, pointer)
+            if value is None:  # what most holders lack
+                continue
         if source.join:
             value = joined(value)
-        if column_type == "text" and source.path.pointer == () and not isinstance(value, str):
+        elif column_type == "text" and pointer == () and not isinstance(value, str):
             value = decoded.distinct[code]
         found = coerced(value, column_type)
         if found is not None:
