@@ -17,6 +17,7 @@ from retraind.console.admin import admin_app
 from retraind.console.daemon import (
     Ingest,
     OutboxStatus,
+    PinnedReferences,
     PinReference,
     SeriesStatus,
     Status,
@@ -93,9 +94,9 @@ class FakeDaemon:
     async def reference(self, reference_id: str) -> dict[str, Any] | None:
         return {"id": reference_id} if reference_id == "ref_1" else None
 
-    async def pin_reference(self, request: PinReference) -> list[dict[str, Any]]:
+    async def pin_reference(self, request: PinReference) -> PinnedReferences:
         self._call("pin", request)
-        return [{"id": "ref_2"}]
+        return PinnedReferences([{"id": "ref_2"}], ["left out: one"])
 
     async def webhooks(self) -> Sequence[OutboxStatus]:
         return STATUS.outbox

@@ -8,14 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import pyarrow as pa
-
 from retraind import __version__
 from retraind.clock import Clock
-from retraind.config.settings import Config, Monitor
+from retraind.config.settings import Config
 from retraind.console.daemon import (
     Ingest,
     OutboxStatus,
+    PinnedReferences,
     PinReference,
     SeriesStatus,
     Status,
@@ -24,17 +23,14 @@ from retraind.console.daemon import (
 )
 from retraind.errors import QueryError
 from retraind.evaluate.evaluator import Evaluator
-from retraind.evaluate.memory import ActiveReference, Memory, Series
-from retraind.evaluate.references import NewReference, references_of_panes, write_references
-from retraind.model import HOUR_NS, Json, SeriesKey
+from retraind.model import Json, SeriesKey
+from retraind.pin import fits, pin
 from retraind.store.database import Database
 from retraind.store.erase import erase, selection
 from retraind.store.sql import TOO_LONG, SqlResult
 from retraind.telemetry import Telemetry
 from retraind.webhook import outbox
 from retraind.webhook.deliver import Delivery
-from retraind.window.plan import MonitorPlan
-from retraind.window.reference import Reference, counts_from_table, freeze
 
 SHOWN_ROWS = 200
 ANSWER_SECONDS = 1.0  # from the interrupt of a query to its answer, interrupted or not
@@ -130,58 +126,35 @@ class Control:
         return rows
 
     async def reference(self, reference_id: str) -> Json | None:
-        for row in await self.references():
-            if row["id"] == reference_id:
-                counts = await asyncio.to_thread(
-                    self._database.state.read, "summarise_reference", id=reference_id
-                )
-                return row | {"features": counts.to_pylist()}
+        found = {
+            row["id"]: row
+            for row in reversed(await self.references())  # the active one of equal ids stays
+            if row["id"].startswith(reference_id)
+        }
+        if len(found) > 1:
+            raise QueryError(
+                f"{len(found)} references begin with {reference_id}; write more of the id"
+            )
+        for id_, row in found.items():
+            counts = await asyncio.to_thread(
+                self._database.state.read, "summarise_reference", id=id_
+            )
+            return row | {"features": counts.to_pylist()}
         return None
 
-    async def pin_reference(self, request: PinReference) -> Sequence[Json]:
-        job = self._evaluator.submit(lambda memory, config: self._pin(memory, config, request))
-        pinned = await asyncio.wrap_future(job)
-        return [
+    async def pin_reference(self, request: PinReference) -> PinnedReferences:
+        job = self._evaluator.submit(
+            lambda memory, config: pin(
+                self._database.state, memory, config, request, self._clock.now_ns()
+            )
+        )
+        chosen = await asyncio.wrap_future(job)
+        pinned = [
             row
             for row in await self.references()
-            if row["active"] and row["id"] in pinned and _fits(_series_key(row), request)
+            if row["active"] and row["id"] in chosen.ids and fits(_series_key(row), request)
         ]
-
-    def _pin(self, memory: Memory, config: Config, request: PinReference) -> set[str]:
-        """On the evaluation thread, between two ticks."""
-        monitors = config.monitors_by_name
-        chosen = [
-            series
-            for series in memory.series.values()
-            if series.key.monitor in monitors
-            and series.source in memory.sources
-            and _fits(series.key, request)
-        ]
-        if not chosen:
-            raise QueryError("no series fits; `retraind status` lists the series")
-        now_ns = self._clock.now_ns()
-        pinned: set[str] = set()
-        with self._database.state.transaction() as tx:
-            for series in chosen:
-                monitor = monitors[series.key.monitor]
-                first_ns, last_ns = _range(memory, series, monitor, request)
-                if request.table is None:
-                    new = references_of_panes(tx, {series: first_ns}, last_ns)
-                else:
-                    active = memory.references.get(series.id)
-                    plan = MonitorPlan.from_settings(monitor)
-                    reference = _from_table(request.table, plan, active)
-                    rows = request.table.num_rows
-                    new = [NewReference(series, reference, rows, None, None)] if rows else []
-                write_references(tx, memory, new, source=request.source, now_ns=now_ns)
-                pinned |= {each.reference.id for each in new}
-        if not pinned:
-            raise QueryError(
-                "the chosen series have no closed panes in that time"
-                if request.table is None
-                else f"{request.source} has no rows"
-            )
-        return pinned
+        return PinnedReferences(pinned, chosen.notes)
 
     async def erase(self, user: str | None, trace: str | None) -> Json:
         chosen = selection(self._config().content, user, trace)
@@ -207,44 +180,6 @@ class Control:
         table = await asyncio.to_thread(self._database.state.read, "list_triggers", limit=limit)
         rows: list[Json] = table.to_pylist()
         return rows
-
-
-def _fits(key: SeriesKey, request: PinReference) -> bool:
-    wanted = {
-        "monitor": request.monitor,
-        "service_name": request.service_name,
-        "environment": request.environment,
-        "model": request.model,
-        "cohort": request.cohort,
-    }
-    return all(value is None or getattr(key, name) == value for name, value in wanted.items())
-
-
-def _range(
-    memory: Memory, series: Series, monitor: Monitor, request: PinReference
-) -> tuple[Any, Any]:
-    """Start and end of the panes to pin: by default the newest `reference.min_age` of them."""
-    closed_ns = memory.sources[series.source].closed_ns
-    last_ns = request.end_ns if request.end_ns is not None else closed_ns
-    first_ns = request.start_ns
-    if first_ns is None:
-        first_ns = last_ns - int(monitor.reference.min_age * 1e9)
-    return first_ns // HOUR_NS * HOUR_NS, last_ns
-
-
-def _from_table(table: pa.Table, plan: MonitorPlan, active: ActiveReference | None) -> Reference:
-    """The counts of a file, beside the evaluations of the present reference.
-
-    A file holds no evaluations. A reference without them would leave every fail rate of the series
-    without a baseline, and so without an alarm.
-    """
-    try:
-        counts = counts_from_table(table, plan)
-    except ValueError as error:
-        raise QueryError(str(error)) from error
-    present = {} if active is None else active.reference.counts
-    evaluations = {key: item for key, item in present.items() if key[2] in ("score", "rate")}
-    return freeze("pinned", {**evaluations, **counts})
 
 
 def _total(metric: Any) -> int:

@@ -81,7 +81,7 @@ def reference() -> None:
     Examples:
       retraind reference list
       retraind reference pin --model gpt-4o --from training.parquet
-      retraind reference show 734d0d65a34e2247cc1fe715469299c5
+      retraind reference show 734d0d65
     """
 
 
@@ -102,7 +102,7 @@ def reference_list(as_json: bool, **where: Any) -> int:
 @click.argument("reference_id", metavar="ID")
 @target_options
 def reference_show(reference_id: str, **where: Any) -> int:
-    """Print one reference with its counts, as JSON."""
+    """Print one reference with its counts, as JSON. The beginning of its ID is enough."""
     show.as_json(_call(where, "GET", f"/api/v1/references/{reference_id}"))
     return 0
 
@@ -121,8 +121,13 @@ def reference_show(reference_id: str, **where: Any) -> int:
 @click.option("--cohort", help="Only series of this cohort.")
 @click.option("--start", type=click.DateTime(), help="Begin of the period, UTC.")
 @click.option("--end", type=click.DateTime(), help="End of the period, UTC.")
-def reference_pin(as_json: bool, source: Path | None, start: Any, end: Any, **rest: Any) -> int:
+@click.option("--force", is_flag=True, help="Pin also what is too small for the series' windows.")
+def reference_pin(
+    as_json: bool, source: Path | None, start: Any, end: Any, force: bool, **rest: Any
+) -> int:
     """Make a period of traffic, or a file, the reference of every matching series.
+
+    It needs reference.ratio times the sessions of a window; series with less are left out.
 
     \b
     Examples:
@@ -136,11 +141,15 @@ def reference_pin(as_json: bool, source: Path | None, start: Any, end: Any, **re
     for name, moment in (("start_ns", start), ("end_ns", end)):
         if moment is not None:
             query[name] = str(_utc_seconds(moment) * 1_000_000_000)
+    if force:
+        query["force"] = "true"
     content = b""
     if source is not None:
         query["source"] = source.name
         content = _arrow(_read(source))
     body = _call(where, "POST", "/api/v1/references", params=query, content=content)
+    for note in body["notes"]:
+        click.echo(note, err=True)
     if as_json:
         show.as_json(body["references"])
     else:

@@ -165,7 +165,9 @@ class _Routes:
 
     async def pin(self, request: Request) -> Response:
         pinned = await self._daemon.pin_reference(await _pin_request(request))
-        return json_response({"references": plain(list(pinned))})
+        return json_response(
+            {"references": plain(list(pinned.references)), "notes": list(pinned.notes)}
+        )
 
     async def erase(self, request: Request) -> Response:
         body = await _object(request)
@@ -210,13 +212,16 @@ async def _pin_request(request: Request) -> PinReference:
         if text is not None and not text.isdecimal():
             raise HTTPException(400, f"{name} must be Unix nanoseconds")
         bounds[name] = None if text is None else int(text)
+    force = query.pop("force", "false")
+    if force not in ("true", "false"):
+        raise HTTPException(400, "force must be true or false")
     known = ("monitor", "service_name", "environment", "model", "cohort", "source")
     unknown = sorted(set(query) - set(known))
     if unknown:
         raise HTTPException(400, f"unknown parameter {unknown[0]}; known: {', '.join(known)}")
     body = await read_body(request, TABLE_BODY_BYTES)
     table = await run_in_threadpool(_read_arrow, body) if body else None
-    return PinReference(**query, **bounds, table=table)  # type: ignore[arg-type]
+    return PinReference(**query, **bounds, table=table, force=force == "true")  # type: ignore[arg-type]
 
 
 def _arrow_stream(table: pa.Table) -> bytes:

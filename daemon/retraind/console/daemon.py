@@ -125,9 +125,12 @@ class Daemon(Protocol):
         """Active and earlier references: id, series, kind, created_at, sessions, active."""
 
     async def reference(self, reference_id: str) -> Json | None:
-        """One reference with its counts by feature; None when there is none of that id."""
+        """One reference with its counts by feature; None when there is none of that id.
 
-    async def pin_reference(self, request: PinReference) -> Sequence[Json]:
+        A beginning of the id does when only one begins so; else raises QueryError.
+        """
+
+    async def pin_reference(self, request: PinReference) -> PinnedReferences:
         """Pin and return the new references. Raises QueryError when nothing fits the request."""
 
     async def erase(self, user: str | None, trace: str | None) -> Json:
@@ -158,7 +161,7 @@ class PinReference:
 
     Without `table` the reference is the closed panes between start and end (None: all that the
     first automatic reference would use); with it, its rows, one a session, columns named like the
-    features (the training distribution).
+    features (the training distribution). `force`: also what is too small for the series' windows.
     """
 
     monitor: str | None = None
@@ -170,3 +173,12 @@ class PinReference:
     end_ns: int | None = None
     table: pa.Table | None = None
     source: str = "admin"
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedReferences:
+    """The references that are active now, and sentences about what was left out or ignored."""
+
+    references: Sequence[Json]
+    notes: Sequence[str] = ()

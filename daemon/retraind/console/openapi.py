@@ -19,6 +19,7 @@ def document() -> Json:
     retry = _body({"trigger_id": text, "destination": text}, ["trigger_id"])
     selection = (
         "monitor", "service_name", "environment", "model", "cohort", "source", "start_ns", "end_ns",
+        "force",
     )  # fmt: skip
     pin = {
         "parameters": [_parameter(name, "query", required=False) for name in selection],

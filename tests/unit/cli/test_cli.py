@@ -222,8 +222,10 @@ def test_references(served: Served, retraind, tmp_path: Path) -> None:  # type: 
     jsonl = tmp_path / "train.jsonl"
     jsonl.write_text('{"input_tokens": 5}\n{"input_tokens": 7}\n')
     args = ("reference", "pin", "--data", served.data)
-    assert retraind(*args, "--model", "m", "--from", jsonl).code == 0
+    done = retraind(*args, "--model", "m", "--from", jsonl, "--force")
+    assert (done.code, done.err) == (0, "left out: one\n")
     ((_, request),) = served.daemon.calls
+    assert request.force
     assert request.table.to_pylist() == [{"input_tokens": 5}, {"input_tokens": 7}]
     assert (request.model, request.source) == ("m", "train.jsonl")
 

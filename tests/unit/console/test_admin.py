@@ -161,6 +161,7 @@ def test_failed_queries(
         ("/api/v1/references", b"not arrow", 400),
         ("/api/v1/references?bogus=1", b"", 400),
         ("/api/v1/references?start_ns=x", b"", 400),
+        ("/api/v1/references?force=1", b"", 400),
         ("/nowhere", b"", 404),
         ("/-/healthy", b"", 405),
     ],
@@ -178,8 +179,12 @@ def test_references(socket: TestClient, daemon: FakeDaemon) -> None:
     assert socket.get("/api/v1/references/ref_1").json() == {"id": "ref_1"}
     assert socket.get("/api/v1/references/x").status_code == 404
     answer = socket.post("/api/v1/references?monitor=m&model=a&start_ns=5")
-    assert answer.json() == {"references": [{"id": "ref_2"}]}
-    assert daemon.calls == [("pin", PinReference(monitor="m", model="a", start_ns=5))]
+    assert answer.json() == {"references": [{"id": "ref_2"}], "notes": ["left out: one"]}
+    socket.post("/api/v1/references?force=true")
+    assert daemon.calls == [
+        ("pin", PinReference(monitor="m", model="a", start_ns=5)),
+        ("pin", PinReference(force=True)),
+    ]
 
 
 def test_a_reference_is_pinned_from_rows(socket: TestClient, daemon: FakeDaemon) -> None:

@@ -26,7 +26,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     world.close()
 
 
-TRAINING = pa.table({"intent": ["order"] * 30 + [None] * 2, "input_tokens": [5] * 32})
+TRAINING = pa.table({"intent": ["order"] * 40 + [None] * 2, "input_tokens": [5] * 42})
 
 
 def control(world: World) -> Control:
@@ -56,7 +56,7 @@ def fed(world: World) -> World:
 
 def pin(world: World, **asked: Any) -> list[Json]:
     request = PinReference(**{"source": "by hand", **asked})
-    return list(asyncio.run(control(world).pin_reference(request)))
+    return list(asyncio.run(control(world).pin_reference(request)).references)
 
 
 def active(world: World) -> list[Json]:
@@ -88,13 +88,13 @@ def test_without_a_range_the_newest_panes_are_pinned(world: World) -> None:
 def test_a_training_distribution_becomes_the_reference(world: World) -> None:
     fed(world)
     rows = pin(world, table=TRAINING)
-    assert [row["sessions"] for row in rows] == [32, 32]  # one for each series
+    assert [row["sessions"] for row in rows] == [42, 42]  # one for each series
     (ours,) = (row for row in rows if row["service_name"] == "rag-api")
     found = asyncio.run(control(world).reference(ours["id"]))
     assert found is not None
     shown = {row["feature"]: (row["sessions"], row["missing"]) for row in found["features"]}
-    assert shown["input_tokens"] == (32, 0)
-    assert shown["intent"] == (30, 2)
+    assert shown["input_tokens"] == (42, 0)
+    assert shown["intent"] == (40, 2)
     assert set(shown) == {"input_tokens", "intent", "grounded"}, "nothing else of the old one"
 
 
@@ -141,6 +141,7 @@ def test_a_pinned_reference_starts_detectors_anew_for_good(world: World) -> None
         {"start_ns": START_NS - 9 * HOUR_NS, "end_ns": START_NS - HOUR_NS},
         {"table": pa.table({"colour": ["red"]})},
         {"table": TRAINING.slice(0, 0)},
+        {"table": TRAINING.slice(0, 39)},
     ],
 )
 def test_what_cannot_be_pinned_is_said_and_changes_nothing(world: World, asked: Any) -> None:
@@ -149,6 +150,59 @@ def test_what_cannot_be_pinned_is_said_and_changes_nothing(world: World, asked: 
     with pytest.raises(QueryError):
         pin(world, **asked)
     assert world.dump(["references", "reference_counts", "alarms"]) == before
+
+
+def test_what_is_too_small_for_the_windows_is_refused_unless_one_insists(world: World) -> None:
+    """Windows have 40 sessions and reference.ratio is 1: 39 rows would leave them immature."""
+    fed(world)
+    few = TRAINING.slice(0, 39)
+    with pytest.raises(QueryError) as caught:
+        pin(world, table=few, service_name="rag-api")
+    assert "rag-api/prod/gpt-4o (monitor m) would have 39 sessions" in str(caught.value)
+    assert "need 40 (reference.ratio x window.min_sessions)" in str(caught.value)
+    assert "--force" in str(caught.value)
+    (row,) = pin(world, table=few, service_name="rag-api", force=True)
+    assert row["sessions"] == 39
+
+
+def test_series_with_too_little_are_left_out_and_named(world: World) -> None:
+    world.send(an_hour(0, 50), an_hour(0, 20, service="small"))
+    world.send(an_hour(3, 1), an_hour(3, 1, service="small"))
+    world.tick()
+    world.evaluator.start()
+    pinned = asyncio.run(control(world).pin_reference(PinReference()))
+    assert [row["service_name"] for row in pinned.references] == ["rag-api"]
+    (note,) = pinned.notes
+    assert note.startswith("left out: small/prod/gpt-4o (monitor m) would have 20 sessions")
+    assert [row["service_name"] for row in active(world)] == ["rag-api"]
+
+
+def test_columns_that_are_no_features_are_named(world: World) -> None:
+    fed(world)
+    table = TRAINING.append_column("grounded", pa.array([0.9] * TRAINING.num_rows))
+    pinned = asyncio.run(control(world).pin_reference(PinReference(table=table)))
+    (note,) = pinned.notes
+    assert note.startswith(
+        "ignored, because no feature is called so: grounded. Evaluations are not"
+    )
+    pinned = asyncio.run(control(world).pin_reference(PinReference(table=TRAINING)))
+    assert pinned.notes == []
+
+
+def test_the_beginning_of_an_id_shows_a_reference(world: World) -> None:
+    fed(world)
+    first, second = (row["id"] for row in active(world))
+    show = control(world).reference
+    for id_ in (first, second):
+        shortest = next(
+            n for n in range(33) if (first[:n] == id_[:n]) + (second[:n] == id_[:n]) == 1
+        )
+        found = asyncio.run(show(id_[:shortest]))
+        assert found is not None
+        assert found["id"] == id_
+    with pytest.raises(QueryError, match="2 references begin with"):
+        asyncio.run(show(""))
+    assert asyncio.run(show("none")) is None
 
 
 def test_series_of_monitors_that_are_gone_are_left_alone(world: World) -> None:
