@@ -27,9 +27,9 @@ HOURS = 5
 SECRET_TEXT = "my card number is 4111"
 REQUIRED = os.environ.get("RETRAIND_REQUIRE_PROGRAMS") == "1"
 LABELS = {
-    "cohort", "deployment_environment", "destination", "duckdb", "eval", "feature", "le", "limit",
-    "method", "model", "monitor", "outcome", "python", "reason", "reference", "service_name",
-    "signal", "state", "status", "transport", "version", "window",
+    "api", "cohort", "deployment_environment", "destination", "duckdb", "eval", "feature", "le",
+    "limit", "method", "model", "monitor", "outcome", "python", "reason", "reference",
+    "service_name", "signal", "state", "status", "transport", "version", "window",
 }  # fmt: skip
 
 

@@ -91,6 +91,8 @@ class Client:
 
 
 def _reason(response: httpx2.Response) -> str:
+    if response.status_code == 401:
+        return "the daemon asks for its admin token: give --token-file FILE with a valid one"
     try:
         return str(response.json()["error"])
     except (ValueError, KeyError, TypeError):

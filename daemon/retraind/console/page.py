@@ -11,6 +11,8 @@ from typing import Any
 
 from retraind.model import Json
 
+WINDOWS = 20  # shown, one line a feature: what came of them, triggers and states, is above
+
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --bad: light-dark(#b00020, #ff8a80);
   --good: light-dark(#1b6e2d, #81c995); --wait: light-dark(#7a5200, #ffd479) }
@@ -53,14 +55,14 @@ is <span class="{"yes" if ready else "no"}">{word}{reasons}</span></h1>
 <a href="/metrics">Metrics</a> · <a href="/api/v1/openapi.json">API</a></p>
 <h2>Ingest</h2>
 {_ingest(status["ingest"])}
-<h2>Series</h2>
-{_series(status["series"])}
-<h2>Last windows</h2>
-{_windows(status["windows"])}
 <h2>Triggers</h2>
 {_triggers(status["triggers"])}
 <h2>Deliveries</h2>
 {_outbox(status["outbox"])}
+<h2>Series</h2>
+{_series(status["series"])}
+<h2>Last windows</h2>
+{_windows(status["windows"])}
 </body>
 </html>
 """
@@ -91,9 +93,10 @@ def _series(series: Sequence[Json]) -> str:
 def _windows(windows: Sequence[Json]) -> str:
     heads = (*_KEY, "Feature", "Ended", "Sessions", "Verdict", "Score", "p", "Fail rate")
     names = ("feature", "end_at", "sessions", "verdict", "score", "p_value", "rate")
-    return _table(
-        heads, ([*_key(row["series"]), *(row[name] for name in names)] for row in windows)
-    )
+    shown = ([*_key(row["series"]), *(row[name] for name in names)] for row in windows[:WINDOWS])
+    rest = len(windows) - WINDOWS
+    more = f"<p>And {rest} more; all are in the table <code>windows</code>.</p>"
+    return _table(heads, shown) + (more if rest > 0 else "")
 
 
 def _triggers(triggers: Sequence[Json]) -> str:

@@ -194,6 +194,7 @@ def test_over_tcp_the_token_is_needed(served: Served, retraind) -> None:  # type
     done = retraind("sql", "--url", served.url, "select 1")
     assert done.code == 1
     assert "admin token" in done.err
+    assert "--token-file" in done.err
     assert served.daemon.calls == []
     done = retraind("sql", "--url", served.url, "--token-file", served.token_file, "select 1")
     assert done.code == 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,8 +12,10 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
-from fake_daemon import TABLE, FakeDaemon, an_app
+from fake_daemon import STATUS, TABLE, FakeDaemon, an_app
 from retraind.console.daemon import PinReference
+from retraind.console.encode import status_json
+from retraind.console.page import render
 from retraind.errors import ConfigError, QueryError, StoreUnavailable
 from retraind.receive.auth import Tokens
 
@@ -234,6 +238,16 @@ def test_the_page_escapes_and_shows_everything(socket: TestClient) -> None:
         assert text in page
     assert "secret answer" not in page
     assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+def test_the_page_shows_what_was_decided_first_and_few_windows() -> None:
+    status = replace(STATUS, windows=STATUS.windows * 23)
+    page = render(status_json(status, []))
+    heads = re.findall(r"<h2>(.*?)</h2>", page)
+    assert heads == ["Ingest", "Triggers", "Deliveries", "Series", "Last windows"]
+    assert page.count("0.3142") == 20
+    assert "And 3 more" in page
+    assert "more" not in render(status_json(STATUS, []))
 
 
 def test_the_description_names_every_route(socket: TestClient) -> None:

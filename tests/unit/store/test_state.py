@@ -9,6 +9,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from retraind.config import describe
 from retraind.errors import StoreError, StoreUnavailable
 from retraind.store.queries import named_queries, parse_queries
 from store_harness import NOW_NS, batch, commit, open_database, query, value
@@ -117,7 +118,8 @@ def test_named_queries_are_unique_and_described() -> None:
         first, second, *_ = statement.split("\n")
         assert first.startswith("-- "), name
         assert second.strip(), name
-        plain = re.sub(r"\{(spans|evaluations|logs|span_details|span_contents|told_spans|quarantine)\}", r"\1", statement)
+        tables = "spans|evaluations|logs|span_details|span_contents|told_spans|quarantine"
+        plain = re.sub(rf"\{{({tables})\}}", r"\1", statement)
         assert (
             len(duckdb.extract_statements(plain.replace("{extra}", "").replace("{context}", "")))
             == 1
@@ -145,4 +147,11 @@ def test_every_table_and_column_has_a_comment(tmp_path: Path, catalog: str) -> N
     )
     assert tables == []
     assert columns == []
+    comments = query(
+        database,
+        "SELECT comment FROM duckdb_tables() UNION ALL SELECT comment FROM duckdb_columns()",
+    )
+    settings = {each.path for each in describe.settings()}
+    named = {name for (text,) in comments for name in re.findall(r"store\.\w+", text or "")}
+    assert named <= settings
     database.close()

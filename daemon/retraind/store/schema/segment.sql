@@ -312,7 +312,7 @@ CREATE TABLE quarantine (
   item        VARCHAR,
   payload     BLOB
 );
-COMMENT ON TABLE quarantine IS 'What was rejected, and why: single items as JSON, or the first bytes of a request that could not be decoded. Bounded; see store.quarantine in the configuration.';
+COMMENT ON TABLE quarantine IS 'What was rejected, and why: single items as JSON, or the first bytes of a request that could not be decoded. Bounded; see store.quarantine_rows in the configuration.';
 COMMENT ON COLUMN quarantine.seq IS 'Order of commitment, shared with spans.';
 COMMENT ON COLUMN quarantine.received_at IS 'Wall time (UTC) at which the daemon took the request.';
 COMMENT ON COLUMN quarantine.signal IS 'traces or logs.';
