@@ -121,21 +121,19 @@ def test_an_empty_file_of_a_crashed_creation_gets_its_tables(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("what", ["file", "log"])
 def test_a_damaged_segment_is_set_aside(tmp_path: Path, what: str) -> None:
-    database = rotated(tmp_path, segments=1)
-    for i in range(20):
-        commit(database, batch(range(100 * i, 100 * i + 100)))
-        if what == "log":
-            break
-    database.close()
     store = tmp_path / "store"
+    damaged = store / "segment-000001.duckdb"
     if what == "file":
-        damaged = store / "segment-000001.duckdb"
+        database = rotated(tmp_path, segments=1)
+        database.close()
         damaged.write_bytes(b"\0" * damaged.stat().st_size)
     else:
-        log = max(store.glob("*.wal"), key=lambda path: path.stat().st_size)
-        damaged = log.with_suffix("")
+        database = open_database(tmp_path)
+        commit(database, batch(range(100), text="x" * 100))
+        database.close()
+        log = damaged.with_name(damaged.name + ".wal")
         content = bytearray(log.read_bytes())
-        content[len(content) // 2] ^= 255
+        content[content.index(b"x" * 50)] ^= 255  # in a row: in a length it would be a torn end
         log.write_bytes(content)
     database = open_database(tmp_path)
     assert not damaged.exists()
