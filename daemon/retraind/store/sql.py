@@ -74,6 +74,9 @@ def run_sql(
             check_statement(cursor, sql)
             _show_all(segments, cursor, sql)
             return _run(cursor, sql, stop, timeout_seconds, max_rows)
+    except QueryError as error:
+        # An interrupt before the query itself has begun is an error like any other.
+        raise QueryError(stop.reason or str(error)) from error
     finally:
         segments.engine.release(cursor)
 

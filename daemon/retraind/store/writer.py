@@ -296,7 +296,8 @@ class Writer:
         """
         started, committed_ns = time.perf_counter(), self._clock.now_ns()
         catalog, first_seq = self._segments.hot.catalog, self._next_seq
-        stored, overflow = {}, 0
+        stored: dict[str, int] = {}
+        overflow = 0
         try:
             run(self._cursor, "BEGIN TRANSACTION")
             for table in TABLES:

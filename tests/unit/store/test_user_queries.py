@@ -15,7 +15,7 @@ import pytest
 
 from retraind.errors import QueryError, StoreUnavailable
 from retraind.model import ExportResult
-from retraind.store import engine, user_queries, writer
+from retraind.store import engine, sql, user_queries, writer
 from retraind.store.database import Database
 from retraind.store.sql import SqlResult, Stop
 from store_harness import batch, commit, open_database, query, value
@@ -221,6 +221,27 @@ def test_no_checkpoint_is_begun_while_a_query_cannot_be_ended(
     with database.queries.ended("the test is over"), pytest.raises(QueryError):
         asked.result(60)
     assert database.snapshot().exists()
+
+
+def test_a_query_that_is_ended_before_it_has_begun_is_told_why(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The interrupt meets the check of the statement, which says only that it was interrupted."""
+    began, go_on = threading.Event(), threading.Event()
+
+    def check(*_: Any) -> None:
+        began.set()
+        assert go_on.wait(60)
+        raise QueryError("INTERRUPT Error: Interrupted!")
+
+    monkeypatch.setattr(sql, "check_statement", check)
+    asked = ask(database, "SELECT 1")
+    assert began.wait(60)
+    monkeypatch.setattr(user_queries, "END_SECONDS", 0.0)
+    with database.queries.ended("the reason"):
+        go_on.set()
+        with pytest.raises(QueryError, match="the reason"):
+            asked.result(60)
 
 
 def test_a_query_that_has_just_ended_may_still_be_ended(database: Database) -> None:
