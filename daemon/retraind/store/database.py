@@ -95,6 +95,7 @@ class Database:
             unsealed = open_segments(segments, state, trust_state=notice is None)
             queries = UserQueries(segments, telemetry)
             engine.alone = queries.let_end
+            state.settle()
             create_state_views(engine.cursor())
             create_usage_view(engine.cursor())
             ledger = Ledger(telemetry, clock)
@@ -152,6 +153,7 @@ class Database:
         self.merger.close()
         try:
             if not self.writer.fatal.is_set():
+                self.state.settle()
                 self.engine.close()
         except StoreFatal:
             log.exception("the engine did not close cleanly")

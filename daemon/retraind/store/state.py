@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 SNAPSHOTS_KEPT = 3
 LOG_BYTES = 64 * 2**20  # a larger log makes the start slow; hourly snapshots alone do not bound it
+IDLE_LOG_BYTES = 2**20  # what is worth writing while nobody waits for it: at start and at the end
 
 
 class Transaction:
@@ -76,12 +77,17 @@ class State:
                     yield Transaction(cursor)
             finally:
                 unregister(cursor, "appended_rows")
-            self._bound_log()
+            self._bound_log(LOG_BYTES)
 
-    def _bound_log(self) -> None:
-        """Checkpoint a large log. What was committed stays so when that does not work now."""
+    def settle(self) -> None:
+        """Checkpoint at the start or at the end, so that no tick pays for what was before it."""
+        with self._lock:
+            self._bound_log(IDLE_LOG_BYTES)
+
+    def _bound_log(self, limit: int) -> None:
+        """Checkpoint a larger log. What was committed stays so when that does not work now."""
         try:
-            if _size(self._log_path()) > LOG_BYTES:
+            if _size(self._log_path()) > limit:
                 self._checkpoint()
         except StoreUnavailable as error:
             log.warning("state log not checkpointed; tried again later", error=str(error))

@@ -281,6 +281,46 @@ def test_the_state_log_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     database.close()
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_restarted_daemon_begins_with_an_empty_state_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    """Else the first tick pays for what the last process has written."""
+    folder, copy = tmp_path / "data", tmp_path / "copy"
+    database = open_database(folder)
+    monkeypatch.setattr(state, "IDLE_LOG_BYTES", 16 * 1024)
+    for through in range(600):
+        with database.state.transaction() as tx:
+            tx.run("write_progress", through=through)
+    log = folder / "retraind.duckdb.wal"
+    assert log.stat().st_size > 16 * 1024
+    if killed:
+        shutil.copytree(folder, copy)
+    database.close()
+    left = (copy if killed else folder) / "retraind.duckdb.wal"
+    assert (left.exists() and left.stat().st_size > 16 * 1024) == killed
+    database = open_database(left.parent)
+    assert not left.exists() or left.stat().st_size <= 16 * 1024
+    assert database.state.read("read_progress")["through_seq"].to_pylist() == [599]
+    database.close()
+
+
+def test_a_full_disk_at_the_end_leaves_the_state_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "IDLE_LOG_BYTES", 0)
+    database = open_database(tmp_path)
+    with database.state.transaction() as tx:
+        tx.run("write_progress", through=5)
+    real = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(state.shutil, "disk_usage", lambda _path: real._replace(free=0))
+    database.close()
+    assert (tmp_path / "retraind.duckdb.wal").stat().st_size > 0
+    database = open_database(tmp_path)
+    assert database.state.read("read_progress")["through_seq"].to_pylist() == [5]
+    database.close()
+
+
 def test_a_state_checkpoint_waits_for_free_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
