@@ -13,8 +13,9 @@ from builders import a_request, a_span
 from harness import EXPORT, Daemon
 
 REQUESTS = 8
-# pid, start time, call, file, duration; strace -f -ttt -T -y
-CALL = re.compile(r"^\d+ +(\d+\.\d+) (\w+)\(\d+<([^>]*)>.*<(\d+\.\d+)>$")
+# start time, call, file, duration; strace -ff -ttt -T -y. One file a thread: in a common one a call
+# during which another thread makes one is cut in two lines.
+CALL = re.compile(r"^(\d+\.\d+) (\w+)\(\d+<([^>]*)>.*<(\d+\.\d+)>$")
 
 
 @pytest.mark.faults
@@ -23,7 +24,7 @@ def test_log_is_synced_between_the_last_row_and_each_reply(tmp_path: Path) -> No
     assert shutil.which("strace"), "strace is missing: apt-get install strace"
     trace = tmp_path / "trace"
     calls = "trace=fdatasync,fsync,pwrite64,write"
-    strace = ["strace", "-D", "-f", "-ttt", "-T", "-y", "-e", calls, "-o", str(trace)]
+    strace = ["strace", "-D", "-ff", "-ttt", "-T", "-y", "-e", calls, "-o", str(trace)]
     daemon = Daemon(tmp_path / "data", wrapper=strace)
     daemon.start(ready_within=120)
     intervals = []
@@ -38,7 +39,8 @@ def test_log_is_synced_between_the_last_row_and_each_reply(tmp_path: Path) -> No
 
     on_log = [
         (float(start), name, float(start) + float(seconds))
-        for line in trace.read_text().splitlines()
+        for file in tmp_path.glob("trace.*")
+        for line in file.read_text().splitlines()
         if (match := CALL.match(line))
         for start, name, path, seconds in [match.groups()]
         if path.endswith(".wal") and "/store/" in path
