@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
@@ -204,33 +204,35 @@ def string(text: str) -> Any:
 
 def holder_value(whole: Whole, holder: str) -> Any:
     """The AnyValue a holder stands for, or a Python value for gathered keys; None if absent."""
-    if holder.startswith("resource:"):
-        value = whole.resource.get(holder.removeprefix("resource:"))
+    form, _, rest = holder.partition(":")
+    if form == "resource" and rest:
+        value = whole.resource.get(rest)
         nested = ("array_value", "kvlist_value", "bytes_value")
         return value if value is not None and value.WhichOneof("value") not in nested else None
-    if holder.startswith("event:") and "/" not in holder:
-        times = [e.time_unix_nano for e in whole.events if e.name == holder.removeprefix("event:")]
-        return AnyValue(int_value=times[0]) if times else None
-    if holder.startswith("event:"):
-        name, _, key = holder.removeprefix("event:").partition("/")
-        for event in whole.events:
-            values = last_of_each(event.attributes)
-            if event.name == name and key in values and coerce("text", values[key]) is not None:
-                return values[key]
-        return None
+    if form == "event" and rest:
+        return event_value(whole, *rest.split("/", 1))
     if holder in ("span:name", "span:status.message", "scope:name"):
         text = {"span:name": whole.name, "scope:name": whole.scope}
         found = text.get(holder, whole.status_message)
         return string(found) if found else None
-    if holder.endswith(".{key}"):
-        start = holder.removesuffix("{key}")
-        members = {
-            k.removeprefix(start): v for k, v in whole.attributes.items() if k.startswith(start)
-        }
-        return {k: value_json(v) for k, v in members.items()} or None
     if holder.endswith(".{i}"):
         return gathered(whole, holder.removesuffix("{i}"))
-    return whole.attributes.get(holder)
+    start = holder.removesuffix("{key}")
+    if start == holder:
+        return whole.attributes.get(holder)
+    members = {k.removeprefix(start): v for k, v in whole.attributes.items() if k.startswith(start)}
+    return {k: value_json(v) for k, v in members.items()} or None
+
+
+def event_value(whole: Whole, name: str, key: str | None = None) -> Any:
+    """An attribute of the first event that has it; without a key, the time of the first event."""
+    for event in whole.events:
+        values = last_of_each(event.attributes)
+        if event.name == name and key is None:
+            return AnyValue(int_value=event.time_unix_nano)
+        if event.name == name and key in values and coerce("text", values[key]) is not None:
+            return values[key]
+    return None
 
 
 def gathered(whole: Whole, start: str) -> Any:
@@ -308,36 +310,41 @@ def python_any(value: Any) -> Any:
     return string(json.dumps(value, separators=(",", ":"), ensure_ascii=False))
 
 
-def source_value(column: dict[str, Any], source: dict[str, Any], whole: Whole) -> Any:
-    key = key_of(source)[1]
+def applies(source: dict[str, Any], whole: Whole) -> bool:
+    """Whether the source counts on this span at all."""
     if "when" in source and not shows(whole, source["when"]):
-        return None
+        return False
     only = source.get("operation", [whole.operation or ""])
-    if (whole.operation or "") not in (TABLE["operations"][only] if type(only) is str else only):
-        return None
-    holder, mark, pointer = key.partition("#")
-    value = holder_value(whole, holder)
+    return (whole.operation or "") in (TABLE["operations"][only] if type(only) is str else only)
+
+
+def source_value(column: dict[str, Any], source: dict[str, Any], whole: Whole) -> Any:
+    holder, mark, pointer = key_of(source)[1].partition("#")
+    value = holder_value(whole, holder) if applies(source, whole) else None
     if value is None:
         return None
     if source.get("time"):
         return seconds_since(whole, value, mark, pointer)
-    if mark or not isinstance(value, AnyValue) or column["type"] == "numbers":
-        inside = pointed(decoded(value), pointer.split("/")[1:])
-        if column["type"] == "numbers":
-            return vector(inside)
-        if "join" in source and isinstance(inside, list):
-            texts = [unquoted(item) for item in inside]
-            inside = "\n".join(text for text in texts if isinstance(text, str)) or None
-        if (
-            mark
-            and not pointer
-            and column["type"] == "text"
-            and type(inside) not in (str, type(None))
-        ):
-            inside = as_sent(value)
-        value = python_any(inside)
-        if value is None:
-            return None
+    if column["type"] == "numbers":
+        return vector(pointed(decoded(value), pointer.split("/")[1:]))
+    if mark or not isinstance(value, AnyValue):
+        value = python_any(read_json(column, source, value))
+    return None if value is None else canonical(column, source, value)
+
+
+def read_json(column: dict[str, Any], source: dict[str, Any], value: Any) -> Any:
+    """What the source's pointer finds, as a JSON value."""
+    _, mark, pointer = key_of(source)[1].partition("#")
+    inside = pointed(decoded(value), pointer.split("/")[1:])
+    if "join" in source and isinstance(inside, list):
+        texts = [unquoted(item) for item in inside]
+        return "\n".join(text for text in texts if isinstance(text, str)) or None
+    whole_text = mark and not pointer and column["type"] == "text"
+    return as_sent(value) if whole_text and type(inside) not in (str, type(None)) else inside
+
+
+def canonical(column: dict[str, Any], source: dict[str, Any], value: Any) -> Any:
+    """An AnyValue as the column's."""
     if "value" in source:
         return source["value"] if coerce("text", value) is not None else None
     if column["type"] == "texts":
@@ -369,7 +376,7 @@ def vector(value: Any) -> list[float] | None:
     if isinstance(value[0], list | str):
         return vector(value[0])
     good = all(type(x) in (int, float) for x in value)
-    return [float(numpy.float32(x)) for x in value] if good else None
+    return [float(np.float32(x)) for x in value] if good else None
 
 
 def seconds_since(whole: Whole, value: Any, mark: str, pointer: str) -> float | None:

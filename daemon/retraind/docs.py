@@ -42,7 +42,8 @@ _EXAMPLES = {
 _EVAL = "groundedness"
 # Other forms of what the example already says.
 _NOT_SHOWN = (
-    "content.presidio", "monitors[].features[]", "monitors[].policy.all", "monitors[].policy.k", "monitors[].policy.of",
+    "content.presidio", "monitors[].features[]", "monitors[].policy.all", "monitors[].policy.k",
+    "monitors[].policy.of",
 )  # fmt: skip
 
 

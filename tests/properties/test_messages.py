@@ -24,8 +24,8 @@ _WORDS = [
     "thinking", "image", "gen_ai.choice", "gen_ai.tool.message", "stop", "{", "[{", '"', "",
 ]  # fmt: skip
 _scalars = st.one_of(
-    st.none(), st.booleans(), st.integers(-3, 2**70), st.floats(allow_nan=False), st.text(max_size=5),
-    st.sampled_from(_WORDS),
+    st.none(), st.booleans(), st.integers(-3, 2**70), st.floats(allow_nan=False),
+    st.text(max_size=5), st.sampled_from(_WORDS),
 )  # fmt: skip
 shapes = st.recursive(
     _scalars,
