@@ -15,7 +15,7 @@ demo: .venv/ready ## start the daemon and a simulated application, end with a de
 	$(BIN)/retraind demo --seed $(SEED) --drift $(DRIFT)
 
 test: .venv/ready ## all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests
 
 lint: .venv/ready ## format, lint, types, import layers
 	$(BIN)/ruff format --check .

@@ -62,7 +62,7 @@ def well_formed(messages: list[dict[str, Any]]) -> bool:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(_kinds, st.dictionaries(st.sampled_from(_HOLDERS), shapes, min_size=1, max_size=4))
 def test_any_json_is_stored_and_messages_are_well_formed(
     kind: dict[str, str], held: dict[str, Any]
