@@ -84,7 +84,12 @@ def nanoseconds(text: str) -> int:
         return 0
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=dt.UTC)
-    return int((moment - _EPOCH) / dt.timedelta(microseconds=1)) * 1000
+    return since_epoch(moment)
+
+
+def since_epoch(moment: dt.datetime) -> int:
+    """Nanoseconds since 1970, exact: a float of seconds loses the microseconds' last digits."""
+    return (moment - _EPOCH) // dt.timedelta(microseconds=1) * 1000
 
 
 def canonical_text(column: Column, source: Source, raw: str) -> str | None:

@@ -21,12 +21,7 @@ from retraind.normalise.conventions import COLUMNS
 from retraind.normalise.resolve import Resolved, resolve, source_json
 
 DETAILS = "gen_ai.client.inference.operation.details"
-OUTPUTS = ("gen_ai.choice", "gen_ai.content.completion")
-INPUTS = (
-    "gen_ai.system.message", "gen_ai.user.message", "gen_ai.assistant.message",
-    "gen_ai.tool.message", "gen_ai.content.prompt",
-)  # fmt: skip
-MESSAGES = (*INPUTS, *OUTPUTS)
+_RECORDS = pa.array([DETAILS, *sorted(messages.INPUT_EVENTS | messages.OUTPUT_EVENTS)])
 _FILLED = [
     name
     for name in schema.SPAN_DETAILS.names
@@ -44,7 +39,7 @@ def collect(logs: pa.Table, lists: pa.ListArray) -> tuple[pa.Table, Indices]:
     """
     names = logs.column("event_name").combine_chunks()
     placed = pc.and_(pc.is_valid(logs.column("trace_id")), pc.is_valid(logs.column("span_id")))
-    placed = pc.and_(placed, pc.is_in(names, pa.array([DETAILS, *MESSAGES]))).to_numpy()
+    placed = pc.and_(placed, pc.is_in(names, _RECORDS)).to_numpy()
     whole = placed & pc.equal(names, DETAILS).to_numpy(zero_copy_only=False)
     found = [
         _of_details(logs, lists, np.flatnonzero(whole).astype(np.int32)),
@@ -100,7 +95,7 @@ def _of_message(record: Row) -> Row:
     held, body = "body", orjson.loads(record["body"]) if record["body"] else None
     if body is None or body == "":
         held, body = "attributes", orjson.loads(record["attributes"] or "{}")
-    output = name in OUTPUTS
+    output = name in messages.OUTPUT_EVENTS
     try:
         found = messages.of_events(
             [{"name": name, "attributes": _fields(body)}], "output" if output else "input"

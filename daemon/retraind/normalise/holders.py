@@ -21,14 +21,11 @@ from retraind.normalise.conventions import Source
 from retraind.normalise.detect import Bits, has, is_convention
 from retraind.normalise.events import Events
 from retraind.normalise.gather import gather
+from retraind.normalise.messages import INPUT_EVENTS, OUTPUT_EVENTS
 from retraind.normalise.paths import Path
 from retraind.normalise.typed import TypedValues, without_placeholders
 
-# Span events that carry messages, and those that carry other lists, by what `events:` asks for.
-_MESSAGES = (
-    "gen_ai.system.message", "gen_ai.user.message", "gen_ai.assistant.message",
-    "gen_ai.tool.message", "gen_ai.choice", "gen_ai.content.prompt", "gen_ai.content.completion",
-)  # fmt: skip
+_MESSAGE_EVENTS = pa.array(sorted(INPUT_EVENTS | OUTPUT_EVENTS))
 _JSON_STARTS = frozenset(("{", "[", '"'))
 
 
@@ -180,9 +177,7 @@ class Holders:
         carriers = np.flatnonzero(named & (rows >= 0))
         if len(carriers) == 0:
             return None
-        spans, first = np.unique(events.span[carriers], return_index=True)
-        found = np.full(self.attributes.owners, -1, dtype=np.int32)
-        found[spans] = np.arange(len(spans), dtype=np.int32)
+        found, first = _first_of_each(events.span[carriers], self.attributes.owners)
         return found, self._typed_events.take(column_type, rows[carriers[first]])
 
     def moment(self, event: str) -> tuple[Rows, pa.Array] | None:
@@ -193,9 +188,7 @@ class Holders:
         places = np.flatnonzero(pc.equal(events.names, event).to_numpy(zero_copy_only=False))
         if len(places) == 0:
             return None
-        spans, first = np.unique(events.span[places], return_index=True)
-        found = np.full(self.attributes.owners, -1, dtype=np.int32)
-        found[spans] = np.arange(len(spans), dtype=np.int32)
+        found, first = _first_of_each(events.span[places], self.attributes.owners)
         times = events.items.field("time_unix_nano").take(pa.array(places[first]))
         return found, times.view(pa.int64())
 
@@ -238,7 +231,7 @@ class Holders:
         if self.around is None or len(self.around.events.items) == 0:
             return None
         events = self.around.events
-        wanted = pa.array([name] if name else _MESSAGES)
+        wanted = pa.array([name]) if name else _MESSAGE_EVENTS
         places = np.flatnonzero(pc.is_in(events.names, wanted).to_numpy(zero_copy_only=False))
         if len(places) == 0:
             return None
@@ -253,6 +246,14 @@ class Holders:
         ends = np.append(starts[1:], len(items))
         values = [items[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
         return Listed(owners.astype(np.int32), values)
+
+
+def _first_of_each(spans: Indices, owners: int) -> tuple[Rows, Any]:
+    """For each of all spans its place among those that occur, or -1; and where each is first."""
+    occurring, first = np.unique(spans, return_index=True)
+    found = np.full(owners, -1, dtype=np.int32)
+    found[occurring] = np.arange(len(occurring), dtype=np.int32)
+    return found, first
 
 
 def _json(attributes: Attributes, places: Rows) -> pa.StringArray:

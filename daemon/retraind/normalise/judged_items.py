@@ -57,8 +57,7 @@ def _occurs(entry: Items, attributes: Attributes) -> bool:
         return False
     if entry.path.form == "attribute":
         return entry.path.holder in attributes.codes
-    start = entry.path.holder + "."
-    return any(key.startswith(start) for key in attributes.keys)
+    return bool(attributes.below(entry.path.holder + "."))
 
 
 def _items(entry: Items, holders: Holders) -> Iterator[tuple[int, Row]]:

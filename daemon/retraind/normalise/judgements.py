@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import pyarrow as pa
 from pydantic import ValidationError
 
 from retraind.model import Json, JudgementApi
+from retraind.normalise.coerce import since_epoch
 from retraind.normalise.items import EVALUATION, FEEDBACK, RESERVED, EvaluationItem
 from retraind.normalise.schema import EVALUATIONS
 from retraind.normalise.verdicts import verdict
@@ -23,7 +23,6 @@ FieldPolicy = Callable[[str, str], str]
 """What may be stored of a text: (column, text) -> the text, another, or nothing."""
 
 _MESSAGE_CHARACTERS = 300
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Of people: who they are is as on spans, and what an answer should have been is as an answer.
 _LIKE = {"evaluator": "user_id", "correction": "output_text", "label": "output_text"}
 _OUR_LABELS = ("thumbs", "rating", "escalation")
@@ -69,7 +68,7 @@ def read_items(
         row = _evaluation(item) if isinstance(item, EvaluationItem) else _feedback(item)
         row |= {name: getattr(item, name) for name in _TARGET}
         row["idempotency_key"] = item.id
-        row["time"] = None if item.time is None else _nanoseconds(item.time)
+        row["time"] = None if item.time is None else since_epoch(item.time)
         row["source"] = SOURCES[api]
         _apply(policy, row)
         judged.append(Judged(index, item.id, row))
@@ -129,11 +128,6 @@ def _apply(policy: FieldPolicy, row: Json) -> None:
         if isinstance(value, str) and name not in ours:
             kept = policy(_LIKE.get(name, name) if feedback else name, value)
             row[name] = kept or ("dropped" if name == "name" else None)
-
-
-def _nanoseconds(moment: datetime) -> int:
-    """Exact: a float of seconds since 1970 loses the microseconds' last digits."""
-    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
 def _id(value: Any) -> str | None:

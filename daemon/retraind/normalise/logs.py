@@ -171,8 +171,7 @@ def _time(items: pa.StructArray) -> pa.Array:
     """time_unix_nano, else observed_time_unix_nano; NULL when neither is set or in range."""
     stamp = items.field("time_unix_nano").to_numpy()
     stamp = np.where(stamp == 0, items.field("observed_time_unix_nano").to_numpy(), stamp)
-    stamp = stamp.view(np.int64)
-    return pa.array(stamp, mask=stamp <= 0).view(pa.timestamp("ns"))
+    return evaluations.stamps(pa.array(stamp))
 
 
 def _identifier(ids: pa.Array, size: int) -> pa.StringArray:

@@ -15,6 +15,13 @@ from retraind.normalise.parts import loaded, parts_of, tool_call
 Direction = Literal["input", "output"]
 Message = dict[str, Any]
 
+# Events of the older OTel generations that carry messages, on spans and as log records.
+INPUT_EVENTS = frozenset((
+    "gen_ai.system.message", "gen_ai.user.message", "gen_ai.assistant.message",
+    "gen_ai.tool.message", "gen_ai.content.prompt",
+))  # fmt: skip
+OUTPUT_EVENTS = frozenset(("gen_ai.choice", "gen_ai.content.completion"))
+
 _ROLES = {
     "human": "user", "ai": "assistant", "model": "assistant", "developer": "system",
     "function": "tool", "humanmessage": "user", "aimessage": "assistant",
@@ -159,7 +166,7 @@ def of_events(items: list[dict[str, Any]], direction: Direction) -> list[Message
     found: list[Message] = []
     for item in items:
         name, fields = item["name"], item["attributes"]
-        output = name in ("gen_ai.choice", "gen_ai.content.completion")
+        output = name in OUTPUT_EVENTS
         if output != (direction == "output"):
             continue
         body = fields.get("gen_ai.event.content")

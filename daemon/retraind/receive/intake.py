@@ -15,14 +15,14 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import structlog
 
 from retraind.clock import Clock
 from retraind.errors import InvalidPayload, RetraindError, StoreError, StoreUnavailable
-from retraind.model import ExportResult, Signal, WriteBatch
+from retraind.model import ExportResult, Signal
 from retraind.receive import batches
+from retraind.receive.commits import Ledger, Writer
 from retraind.receive.protocol import Encoding, Transport
 from retraind.redact import Policy
 from retraind.telemetry import Telemetry
@@ -35,18 +35,6 @@ GROUP_REQUESTS = 16
 GROUP_BYTES = 12 * 2**20
 
 Outcome = ExportResult | BaseException
-
-
-class Ledger(Protocol):
-    """Knows the requests that were committed within the last hour."""
-
-    def lookup(self, digest: bytes) -> ExportResult | None: ...
-
-
-class Writer(Protocol):
-    """Commits batches; the future holds one result or error a request."""
-
-    def submit(self, batch: WriteBatch) -> Future[list[ExportResult | Exception]]: ...
 
 
 @dataclass(slots=True, eq=False)

@@ -10,9 +10,8 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import orjson
@@ -23,21 +22,10 @@ from retraind.errors import InvalidPayload, StoreError, StoreUnavailable
 from retraind.model import ExportResult, JudgementApi, WriteBatch
 from retraind.normalise.judgements import FieldPolicy, ItemError, Judged, read_items, to_table
 from retraind.receive.admit import Admission
+from retraind.receive.commits import Ledger, Writer
 from retraind.telemetry import Telemetry
 
 DIGEST_BYTES = 16
-
-
-class Ledger(Protocol):
-    """Knows what was committed within the last hour."""
-
-    def lookup(self, digest: bytes) -> ExportResult | None: ...
-
-
-class Writer(Protocol):
-    """Commits batches; the future holds one result or error a digest."""
-
-    def submit(self, batch: WriteBatch) -> Future[list[ExportResult | Exception]]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,8 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from retraind.normalise.conventions import COLUMNS, EVALUATIONS
+from retraind.normalise.messages import INPUT_EVENTS, OUTPUT_EVENTS
 from retraind.normalise.paths import Path
-
-INPUT_EVENTS = frozenset((
-    "gen_ai.system.message", "gen_ai.user.message", "gen_ai.assistant.message",
-    "gen_ai.tool.message", "gen_ai.content.prompt",
-))  # fmt: skip
-OUTPUT_EVENTS = frozenset(("gen_ai.choice", "gen_ai.content.completion"))
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "input": ("input_text", "input_messages", "input_documents", "prompt_variables", "embedding"),
