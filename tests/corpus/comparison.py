@@ -85,6 +85,8 @@ def span_differences(expected: SpanRow, row: Row, with_logs: bool) -> list[str]:
         found = row[column]
         if column in JSON_COLUMNS:
             wanted, found = parsed(wanted), parsed(found)
+        if column == "tags":  # a set to some libraries, which send it in another order each time
+            wanted, found = sorted(wanted or ()), sorted(found or ())
         if not same(wanted, found):
             wrong.append(f"{column} is {found!r}, expected {wanted!r}")
         # The union of several sources has no one key that won.

@@ -89,7 +89,7 @@ class Fixture:
     evaluations: list[EvaluationRow] = field(default_factory=list)
 
     def found(self) -> list[Found]:
-        """The spans in the bytes by the official parser, in the order of their start."""
+        """The spans in the bytes by the official parser, by start, parents first."""
         logs = defaultdict(list)
         for group in REQUESTS["logs"].FromString(self.logs).resource_logs:
             for scoped in group.scope_logs:
@@ -101,7 +101,13 @@ class Fixture:
             for scoped in group.scope_spans
             for span in scoped.spans
         ]
-        return sorted(spans, key=lambda one: one.span.start_time_unix_nano)
+        places = {(one.span.start_time_unix_nano, one.span.span_id) for one in spans}
+
+        def place(one: Found) -> tuple[int, bool]:
+            start = one.span.start_time_unix_nano
+            return start, (start, one.span.parent_span_id) in places
+
+        return sorted(spans, key=place)
 
     def find(self, name: str, nth: int) -> Found:
         """The recorded span of a row. Raises LookupError when there is none."""

@@ -15,7 +15,6 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from acceptance_harness import rows
 from builders import attribute
 from corpus.expected import Fixture, fixtures
 from harness import Daemon
@@ -46,6 +45,7 @@ CALLS = {
     # ADK: invoke_agent > call_llm > generate_content; from 2 on it adds reasoning to the output
     "google-adk@1.39.1/tool": LOOP,
     "google-adk@2.13.0/tool": [(33, 7 + 3), (45, 8 + 3)],
+    "built/google_adk/answer": [CHAT],  # 1.0: call_llm with nothing below it
     # Strands: the agent's span has the sum of its life
     "strands-agents@1.62.0/tool": LOOP,
     # LiteLLM: raw_gen_ai_request below litellm_request
@@ -92,8 +92,7 @@ def sent_to(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 def counted(daemon: Daemon, traces: set[str]) -> Counter[tuple[int | None, int]]:
     """(input, output) of each call in these traces, with how often it counts."""
-    found = rows(
-        daemon,
+    found = daemon.sql(
         "select trace_id, input_total_tokens i, coalesce(output_tokens, 0) o from usage "
         "order by trace_id, span_id limit 10000",
     )
@@ -162,7 +161,7 @@ def test_a_wrapper_counts_until_its_call_is_there(sent_to: Daemon) -> None:
 
 def of_traces(daemon: Daemon, pieces: Pieces, columns: str) -> list[dict[str, Any]]:
     traces = ", ".join(f"'{trace}'" for trace in pieces.traces)
-    return rows(daemon, f"select {columns} from usage where trace_id in ({traces}) order by 1")
+    return daemon.sql(f"select {columns} from usage where trace_id in ({traces}) order by 1")
 
 
 def announced(piece: ExportTraceServiceRequest) -> ExportTraceServiceRequest:

@@ -1,7 +1,9 @@
 """LangSmith's tracing of LangChain, sent as OpenTelemetry spans and not to LangSmith.
 
 Set OTEL_EXPORTER_OTLP_ENDPOINT to the address of retraind (http://localhost:4318) and set these
-variables before the first chain runs. Content is captured.
+variables before the first chain runs. Content is captured. Cached and reasoning tokens are read
+where they are JSON, in the run's metadata or outputs; gen_ai.usage.input_token_details and
+output_token_details are the repr of a Python dict and stay attributes.
 """
 
 import os
