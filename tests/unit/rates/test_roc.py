@@ -51,7 +51,7 @@ def test_interval_by_hand() -> None:
     Pairs in order: 3 * 7.5 + 9 * 21 + 18 * 28.5 = 724.5 of 900, so A = .805. Positives lie above
     .25, .7 and .95 of the negatives, squares 3 (.555)^2 + 9 (.105)^2 + 18 (.145)^2 = 1.40175.
     Negatives below .95, .75 and .3 of the positives, squares 15 (.145)^2 + 12 (.055)^2 +
-    3 (.505)^2 = 1.11675. Variance (1.40175 + 1.11675) / (29 * 30) = .00289483, standard error .0538036.
+    3 (.505)^2 = 1.11675. Variance (1.40175 + 1.11675) / (29 * 30) = .00289483, its root .0538036.
     """
     levels = [0.1, 0.5, 0.9]
     result = roc_auc(scores(np.repeat(levels, [3, 9, 18])), scores(np.repeat(levels, [15, 12, 3])))
