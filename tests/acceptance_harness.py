@@ -1,4 +1,4 @@
-"""What the acceptance tests share: rows of the running daemon, raw OTLP/HTTP, the command line."""
+"""What the acceptance tests share: raw OTLP/HTTP, the command line."""
 
 from __future__ import annotations
 
@@ -12,19 +12,11 @@ from typing import Any
 
 import httpx2
 
-from harness import Daemon
-from retraind.cli.client import Target
+from harness import Daemon, plain_http
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 LOGS = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
-
-
-def rows(daemon: Daemon, query: str) -> list[dict[str, Any]]:
-    """Rows of a query on the running daemon over its socket, without starting a process."""
-    with Target(daemon.data, None, None).client() as client:
-        found: list[dict[str, Any]] = client.post("/api/v1/sql", json={"sql": query})["rows"]
-    return found
 
 
 def post(
@@ -36,7 +28,7 @@ def post(
     **headers: str,
 ) -> httpx2.Response:
     """One OTLP/HTTP request. Header names are written with underscores."""
-    return httpx2.post(
+    return plain_http.post(
         f"http://127.0.0.1:{daemon.http_port}{path}",
         content=body,
         headers={

@@ -17,6 +17,16 @@ import httpx2
 import yaml
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from retraind.cli.client import Target
+
+# Reads no certificates, as a call of `httpx2.get` does for 25 ms each time; keeps no connection, as
+# the daemon behind it is stopped and killed.
+plain_http = httpx2.Client(
+    verify=False,
+    trust_env=False,
+    limits=httpx2.Limits(max_connections=None, max_keepalive_connections=0),
+)
+
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
 
@@ -94,7 +104,7 @@ class Daemon:
             if self.process.poll() is not None:
                 raise AssertionError(f"daemon exited {self.process.returncode}:\n{self.log_tail()}")
             try:
-                if httpx2.get(f"{self.admin}/-/ready", timeout=2).status_code == 200:
+                if plain_http.get(f"{self.admin}/-/ready", timeout=2).status_code == 200:
                     return
             except httpx2.TransportError:
                 pass
@@ -126,7 +136,11 @@ class Daemon:
         return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-lines:])
 
     def sql(self, query: str) -> list[dict[str, Any]]:
-        """Rows of a query by the CLI, on the running daemon or on its stopped folder."""
+        """Rows of a query: from the running daemon over its socket, else by the CLI."""
+        if self.process is not None and self.process.poll() is None:
+            with Target(self.data, None, None).client() as client:
+                answer: dict[str, Any] = client.post("/api/v1/sql", json={"sql": query})
+            return list(answer["rows"])
         done = subprocess.run(
             [
                 sys.executable,
@@ -148,7 +162,7 @@ class Daemon:
 
     def metrics(self) -> dict[str, float]:
         """Samples of /metrics by `name{labels}` as exposed."""
-        text = httpx2.get(f"{self.admin}/metrics", timeout=10).text
+        text = plain_http.get(f"{self.admin}/metrics", timeout=10).text
         pairs = (line.rsplit(" ", 1) for line in text.splitlines() if line and line[0] != "#")
         return {name: float(value) for name, value in pairs}
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from acceptance_harness import rows
 from builders import HOUR_NS, a_request, a_span
 from harness import Daemon, eventually
 
@@ -82,5 +81,5 @@ def wait_closed(daemon: Daemon, through_ns: int, services: Iterable[str] = ("sho
 
 
 def _closed(daemon: Daemon, query: str, through_ns: int) -> bool:
-    (row,) = rows(daemon, query)
+    (row,) = daemon.sql(query)
     return bool(row["done"]) and int(row["closed"] or 0) >= through_ns

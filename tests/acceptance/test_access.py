@@ -25,9 +25,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from acceptance_harness import PROTOBUF, rows, secret_file
+from acceptance_harness import PROTOBUF, secret_file
 from builders import a_request, a_span
-from harness import EXPORT, Daemon, eventually
+from harness import EXPORT, Daemon, eventually, plain_http
 
 CANNOT_START = 3
 
@@ -95,14 +95,14 @@ def test_a_token_opens_both_ways_in(guarded: Guarded, token: str) -> None:
 @pytest.mark.parametrize("token", [None, "wrong", "shop: first-token", "first-token2"])
 def test_without_a_valid_token_nothing_is_taken(guarded: Guarded, token: str | None) -> None:
     before = guarded.daemon.metrics()
-    (stored,) = rows(guarded.daemon, "select count(*) as n from spans")
+    (stored,) = guarded.daemon.sql("select count(*) as n from spans")
     assert guarded.over_grpc(token) == grpc.StatusCode.UNAUTHENTICATED
     answer = guarded.over_http(token)
     assert answer.status_code == 401
     assert answer.headers["content-type"] == PROTOBUF
     assert answer.headers["www-authenticate"] == "Bearer"
     assert Status.FromString(answer.content).code == grpc.StatusCode.UNAUTHENTICATED.value[0]
-    assert rows(guarded.daemon, "select count(*) as n from spans") == [stored]
+    assert guarded.daemon.sql("select count(*) as n from spans") == [stored]
     after = guarded.daemon.metrics()
     for transport in ("grpc", "http"):
         counter = f'retraind_receiver_auth_failures_total{{transport="{transport}"}}'
@@ -134,7 +134,7 @@ def test_the_sdks_exporters_send_over_tls_with_a_token(
         assert exporter.export(memory.get_finished_spans()) is SpanExportResult.SUCCESS
         exporter.shutdown()
     query = f"select count(*) as n from spans where trace_id = '{trace}'"
-    assert rows(guarded.daemon, query) == [{"n": 1}]
+    assert guarded.daemon.sql(query) == [{"n": 1}]
 
 
 def test_plain_text_is_not_served_on_a_tls_port(guarded: Guarded) -> None:
@@ -143,18 +143,18 @@ def test_plain_text_is_not_served_on_a_tls_port(guarded: Guarded) -> None:
             new_body(), timeout=5, metadata=[("authorization", "Bearer first-token")]
         )
     with pytest.raises(httpx2.TransportError):
-        httpx2.post(f"http://127.0.0.1:{guarded.daemon.http_port}/v1/traces", content=b"")
+        plain_http.post(f"http://127.0.0.1:{guarded.daemon.http_port}/v1/traces", content=b"")
 
 
 def test_an_ingest_token_opens_nothing_else(guarded: Guarded) -> None:
-    answer = httpx2.post(
+    answer = plain_http.post(
         f"{guarded.daemon.admin}/api/v1/sql",
         json={"sql": "select 1"},
         headers={"authorization": "Bearer first-token"},
     )
     assert answer.status_code in (401, 403)
     for path in ("/metrics", "/-/healthy", "/-/ready"):
-        assert httpx2.get(guarded.daemon.admin + path).status_code == 200
+        assert plain_http.get(guarded.daemon.admin + path).status_code == 200
 
 
 def test_tokens_are_reloaded_by_sighup(guarded: Guarded) -> None:

@@ -32,7 +32,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
-from acceptance_harness import JSON, LOGS, PROTOBUF, post, rows, trace_id
+from acceptance_harness import JSON, LOGS, PROTOBUF, post, trace_id
 from builders import a_request, a_span, attribute
 from harness import EXPORT, Daemon
 
@@ -92,7 +92,7 @@ def rich_request(seed: str) -> ExportTraceServiceRequest:
 
 
 def stored(daemon: Daemon, seed: str) -> list[dict[str, Any]]:
-    found = rows(daemon, f"from spans where trace_id = '{trace_id(seed).hex()}' order by span_id")
+    found = daemon.sql(f"from spans where trace_id = '{trace_id(seed).hex()}' order by span_id")
     for row in found:
         del row["seq"], row["received_at"], row["trace_id"]
     return found
@@ -179,7 +179,7 @@ def test_ids_are_hexadecimal_in_either_case(daemon: Daemon, spell: Any) -> None:
         one_span(seed, traceId=spell(trace_id(seed).hex()), spanId=spell("00f067aa0ba902b7")),
     )
     assert (answer.status_code, answer.content) == (200, b"{}")
-    assert rows(daemon, f"select span_id from spans where trace_id = '{trace_id(seed).hex()}'") == [
+    assert daemon.sql(f"select span_id from spans where trace_id = '{trace_id(seed).hex()}'") == [
         {"span_id": "00f067aa0ba902b7"}
     ]
 
@@ -296,7 +296,7 @@ def test_three_good_and_two_bad(daemon: Daemon, media_type: str) -> None:
     before = daemon.metrics()
     marker = "select count(*) as n from quarantine where reason in %s"
     quarantined = marker % "('invalid_span_id', 'invalid_trace_id')"
-    n = rows(daemon, quarantined)[0]["n"]
+    n = daemon.sql(quarantined)[0]["n"]
     request = a_request(spans)
     if media_type == "grpc":
         response = ExportTraceServiceResponse.FromString(daemon.export(request))
@@ -312,7 +312,7 @@ def test_three_good_and_two_bad(daemon: Daemon, media_type: str) -> None:
     assert "invalid_span_id" in response.partial_success.error_message
     assert "invalid_trace_id" in response.partial_success.error_message
     assert len(stored(daemon, seed)) == 3
-    assert rows(daemon, quarantined)[0]["n"] == n + 2
+    assert daemon.sql(quarantined)[0]["n"] == n + 2
     after = daemon.metrics()
     for kind in ("span", "trace"):
         assert after[counter % kind] == before.get(counter % kind, 0) + 1
@@ -482,7 +482,7 @@ def test_gen_ai_events_are_kept_and_other_records_counted(daemon: Daemon, way: s
     else:
         body = json.dumps(otlp_json(request)).encode()
         assert post(daemon, body, JSON, path="/v1/logs").content == b"{}"
-    found = rows(daemon, f"from logs where service_name = '{seed}' order by event_name")
+    found = daemon.sql(f"from logs where service_name = '{seed}' order by event_name")
     assert [row["event_name"] for row in found] == [
         "gen_ai.choice",
         "gen_ai.evaluation.result",
@@ -515,8 +515,8 @@ def test_a_log_record_that_cannot_be_stored_is_answered_and_kept(daemon: Daemon)
     response = ExportLogsServiceResponse.FromString(raw)
     assert response.partial_success.rejected_log_records == 1
     assert "encoding" in response.partial_success.error_message
-    assert len(rows(daemon, "from logs where service_name = 'broken log'")) == 3
-    assert rows(daemon, "select reason from quarantine where signal = 'logs'") == [
+    assert len(daemon.sql("from logs where service_name = 'broken log'")) == 3
+    assert daemon.sql("select reason from quarantine where signal = 'logs'") == [
         {"reason": "encoding"}
     ]
 

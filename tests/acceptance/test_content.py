@@ -9,16 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 
-from acceptance_harness import JSON, LOGS, PROTOBUF, Receiver, cli, post, rows, secret_file
+from acceptance_harness import JSON, LOGS, PROTOBUF, Receiver, cli, post, secret_file
 from builders import HOUR_NS, a_request, a_span
-from harness import Daemon, eventually
+from harness import Daemon, eventually, plain_http
 from retraind.console.encode import dumps
 from retraind.console.encode import rows as plain_rows
 from retraind.store.sql import open_stopped, run_sql
@@ -227,7 +226,7 @@ def after(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Daemon, Re
                 send(daemon, kind)
             feedback = {"trace_id": "ab" * 16, "span_id": "cd" * 8, "name": "tone"}
             for text in SECRETS.values():
-                answer = httpx2.post(
+                answer = plain_http.post(
                     f"{daemon.admin}/api/v1/evaluations",
                     json={**feedback, "label": "fail", "explanation": f"says {text}"},
                 )
@@ -325,15 +324,15 @@ def test_dropped_and_hashed_fields_are_in_no_file(tmp_path: Path) -> None:
         )
         logged.body.string_value = "hidden question"
         assert post(daemon, record.SerializeToString(), path="/v1/logs").status_code == 200
-        found = rows(daemon, "select user_id, input_text, fingerprint, metadata from spans")
+        found = daemon.sql("select user_id, input_text, fingerprint, metadata from spans")
         assert [row["input_text"] for row in found] == [None, None]
         assert found[0]["user_id"] == found[1]["user_id"]
         assert len(found[0]["user_id"]) == 16
         assert json.loads(found[0]["metadata"])["tier"] == "gold"
         assert found[0]["fingerprint"] is not None
-        assert rows(daemon, "select count(*) n from quarantine")[0]["n"] == 2
+        assert daemon.sql("select count(*) n from quarantine")[0]["n"] == 2
         stored = b"".join(
-            json.dumps(rows(daemon, f"from {name}")).encode()
+            json.dumps(daemon.sql(f"from {name}")).encode()
             for name in ("spans", "logs", "quarantine", "span_details")
         )
         assert b"hidden" not in stored
@@ -341,7 +340,7 @@ def test_dropped_and_hashed_fields_are_in_no_file(tmp_path: Path) -> None:
         erased = json.loads(cli("erase", "--data", daemon.data, "--user", "walrus", "--yes",
                                 "--json").stdout)  # fmt: skip
         assert erased["rows"]["spans"] == 2
-        assert rows(daemon, "select count(*) n from stored_spans")[0]["n"] == 0
+        assert daemon.sql("select count(*) n from stored_spans")[0]["n"] == 0
         for number in (3, 4):
             last = a_span(number, start_ns=NOW_NS, attributes={"user.id": f"walrus {number}"})
             daemon.export(a_request([last]))

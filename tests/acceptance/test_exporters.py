@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from acceptance_harness import rows
 from harness import Daemon
 
 APPLICATION = textwrap.dedent(
@@ -96,7 +95,7 @@ def test_an_application_pointed_by_environment_variables(
     extra_variables = {"OTEL_EXPORTER_OTLP_COMPRESSION": compression} if compression else {}
     trace = run_application(daemon, protocol, **extra_variables)
 
-    spans = rows(daemon, f"from spans where trace_id = '{trace}' order by name")
+    spans = daemon.sql(f"from spans where trace_id = '{trace}' order by name")
     assert [span["name"] for span in spans] == ["answer", "chat gpt-4o"]
     assert daemon.metrics()[counter] == before + 2
     agent, chat = spans
@@ -118,7 +117,7 @@ def test_an_application_pointed_by_environment_variables(
     assert extra["app.ratio"] == 0.5
     assert extra["app.cached"] is True
 
-    evaluations = rows(daemon, f"from evaluations where trace_id = '{trace}' order by name")
+    evaluations = daemon.sql(f"from evaluations where trace_id = '{trace}' order by name")
     found = [(e["name"], e["score"], e["label"], e["passed"], e["kind"]) for e in evaluations]
     assert found == [
         ("groundedness", 0.25, "fail", False, "automated"),

@@ -14,9 +14,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from acceptance_harness import cli, rows, secret_file
+from acceptance_harness import cli, secret_file
 from builders import a_request, a_span
-from harness import Daemon
+from harness import Daemon, plain_http
 
 SHOWN = (
     "trace_id, span_id, response_id, session_id, name, score, label, passed, explanation, "
@@ -31,7 +31,7 @@ class Api:
     def post(self, body: Any, api: str = "feedback", **headers: str) -> httpx2.Response:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return httpx2.post(
+        return plain_http.post(
             f"{self.daemon.admin}/api/v1/{api}",
             content=content,
             headers={"content-type": "application/json"} | named,
@@ -43,7 +43,7 @@ class Api:
         query = f"select {SHOWN} from evaluations where session_id = '{session}' order by seq"
         return [
             {k: v for k, v in row.items() if v is not None and k != "session_id"}
-            for row in rows(self.daemon, query)
+            for row in self.daemon.sql(query)
         ]
 
 
@@ -95,7 +95,7 @@ def test_evaluations_have_the_columns_of_the_table(api: Api) -> None:
     said = {"session_id": "judged", "name": "tone", "label": "Pass"}
     assert api.post([whole, failed, said], "evaluations").json()["accepted"] == 3
     query = "select * exclude (seq, received_at) from evaluations where session_id = 'judged'"
-    first, second, third = rows(api.daemon, query + " order by seq")
+    first, second, third = api.daemon.sql(query + " order by seq")
     assert first == whole | {
         "trace_id": "ab" * 16, "time": "2026-02-03T03:05:06.789012000Z", "correction": None,
         "error_type": None, "source": "api:evaluations", "idempotency_key": None,
@@ -107,8 +107,7 @@ def test_evaluations_have_the_columns_of_the_table(api: Api) -> None:
 def test_what_is_not_timed_was_judged_when_it_came(api: Api) -> None:
     before = time.time_ns()
     api.post({"kind": "thumbs", "value": "up", "session_id": "now"})
-    (row,) = rows(
-        api.daemon,
+    (row,) = api.daemon.sql(
         "select epoch_ns(time) as t, time = received_at as same from evaluations "
         "where session_id = 'now'",
     )
@@ -196,11 +195,11 @@ HOSTILE: list[tuple[bytes, int]] = [
 @pytest.mark.parametrize(("body", "status"), HOSTILE, ids=range(len(HOSTILE)))
 @pytest.mark.parametrize("name", ["feedback", "evaluations"])
 def test_hostile_bodies_are_refused_in_json(api: Api, name: str, body: bytes, status: int) -> None:
-    (before,) = rows(api.daemon, "select count(*) as n from evaluations")
+    (before,) = api.daemon.sql("select count(*) as n from evaluations")
     answer = api.post(body, name)
     assert answer.status_code == status, answer.text
     assert answer.json()["error"]
-    assert rows(api.daemon, "select count(*) as n from evaluations") == [before]
+    assert api.daemon.sql("select count(*) as n from evaluations") == [before]
 
 
 def test_an_empty_batch_is_fine(api: Api) -> None:
@@ -339,7 +338,7 @@ def test_the_content_policy_decides_what_is_kept(tmp_path: Path) -> None:
             items = [item | {"session_id": "policy", "id": item["kind"]} for item in said]
             assert Api(daemon).post(items).json()["accepted"] == 3
         thumbs, correction, label = Api(daemon).stored("policy")
-        (user,) = rows(daemon, "select user_id from spans")
+        (user,) = daemon.sql("select user_id from spans")
         assert thumbs["evaluator"] == user["user_id"] != "ann"
         assert thumbs["label"] == "down"
         assert "bob" not in thumbs["explanation"]
@@ -387,7 +386,7 @@ def test_an_ingest_or_the_admin_token_may_send(
 def test_an_ingest_token_does_nothing_else(locked: Daemon) -> None:
     headers = {"authorization": "Bearer ingest"}
     for method, path in [("POST", "sql"), ("GET", "triggers"), ("GET", "webhooks")]:
-        answer = httpx2.request(method, f"{locked.admin}/api/v1/{path}", headers=headers)
+        answer = plain_http.request(method, f"{locked.admin}/api/v1/{path}", headers=headers)
         assert answer.status_code == 401
 
 

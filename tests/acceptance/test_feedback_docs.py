@@ -8,10 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx2
-
-from acceptance_harness import rows
-from harness import Daemon
+from harness import Daemon, plain_http
 
 PAGE = (Path(__file__).parents[2] / "docs" / "feedback.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
@@ -38,14 +35,14 @@ def test_every_command_of_the_page_works(daemon: Daemon, tmp_path: Path) -> None
                 assert json.loads(answer)["accepted"] > 0, answer
         elif kind == "json":
             assert json.loads(answer) == json.loads(text)
-    (found,) = rows(
-        daemon, "select count(*) as n, count(*) filter (where not passed) as f from evaluations"
+    (found,) = daemon.sql(
+        "select count(*) as n, count(*) filter (where not passed) as f from evaluations"
     )
     assert found == {"n": 1 + 4 + 1 + 4 + 2, "f": 1 + 1 + 1 + 1}
 
 
 def test_openapi_describes_both_routes(daemon: Daemon) -> None:
-    document = httpx2.get(f"{daemon.admin}/api/v1/openapi.json").json()
+    document = plain_http.get(f"{daemon.admin}/api/v1/openapi.json").json()
     schemas = document["components"]["schemas"]
     references = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)))
     assert references == {

@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx2
 import pytest
 
-from acceptance_harness import cli, rows, trace_id
+from acceptance_harness import cli, trace_id
 from builders import HOUR_NS, a_request, a_span
-from harness import Daemon, eventually
+from harness import Daemon, eventually, plain_http
 from traffic import NOW_NS, wait_closed
 
 HOUR = NOW_NS - 6 * HOUR_NS
@@ -94,7 +93,7 @@ EXPECTED = {  # (eval, model): failures, results, of as many sessions
 
 
 def post(daemon: Daemon, items: list[dict[str, Any]], api: str = "feedback") -> None:
-    answer = httpx2.post(f"{daemon.admin}/api/v1/{api}", json=items, timeout=30)
+    answer = plain_http.post(f"{daemon.admin}/api/v1/{api}", json=items, timeout=30)
     assert answer.json() == {"accepted": len(items), "rejected": 0, "errors": []}
 
 
@@ -121,7 +120,7 @@ def panes(daemon: Daemon) -> dict[tuple[str, str], tuple[int, int]]:
         "select feature, model, failures, results, epoch_ns(pane_start) as at from panes "
         "join series on panes.series_id = series.id where panes.kind = 'rate'"
     )
-    found = rows(daemon, query)
+    found = daemon.sql(query)
     assert {row["at"] for row in found} == {HOUR}, "feedback is of the hour of the call"
     return {(row["feature"], row["model"]): (row["failures"], row["results"]) for row in found}
 

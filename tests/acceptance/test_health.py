@@ -16,9 +16,9 @@ import pytest
 import yaml
 from google.rpc.status_pb2 import Status
 
-from acceptance_harness import cli, post, rows, secret_file
+from acceptance_harness import cli, post, secret_file
 from builders import a_request, a_span
-from harness import EXPORT, Daemon, eventually, free_port
+from harness import EXPORT, Daemon, eventually, free_port, plain_http
 
 CANNOT_START = 3
 RELOADED = "retraind_config_last_reload_successful"
@@ -29,7 +29,7 @@ def body(seed: int) -> bytes:
 
 
 def get(daemon: Daemon, path: str) -> httpx2.Response:
-    return httpx2.get(f"{daemon.admin}{path}", timeout=5)
+    return plain_http.get(f"{daemon.admin}{path}", timeout=5)
 
 
 def test_healthy_and_ready(daemon: Daemon) -> None:
@@ -63,7 +63,7 @@ def test_a_low_disk_is_not_ready_and_refuses_retryably(tmp_path: Path) -> None:
         assert daemon.metrics()["retraind_store_accepting"] == 0
         status = cli("status", "--data", daemon.data, "--quiet", check=False)
         assert status.returncode == 1
-        assert rows(daemon, "select count(*) as n from spans") == [{"n": 0}]
+        assert daemon.sql("select count(*) as n from spans") == [{"n": 0}]
 
 
 def answers(daemon: Daemon) -> bool:
@@ -126,13 +126,13 @@ def reload_by_signal(daemon: Daemon) -> None:
 
 def reload_by_request(daemon: Daemon) -> httpx2.Response:
     headers = {"authorization": "Bearer admin-token"}
-    return httpx2.post(f"{daemon.admin}/-/reload", headers=headers)
+    return plain_http.post(f"{daemon.admin}/-/reload", headers=headers)
 
 
 def test_reload_takes_a_good_configuration_and_refuses_a_bad_one(configured: Daemon) -> None:
     daemon = configured
     daemon.export(body(1))
-    assert httpx2.post(f"{daemon.admin}/-/reload").status_code == 401
+    assert plain_http.post(f"{daemon.admin}/-/reload").status_code == 401
     good_at = daemon.metrics()[f"{RELOADED.replace('successful', 'success_timestamp_seconds')}"]
 
     rewrite(daemon, monitors=[{"name": "x", "evals": {"tone": {"treshold": 1}}}])
@@ -168,7 +168,7 @@ def test_reload_takes_up_tokens_and_limits_and_names_what_needs_a_restart(
 
     def ask(path: str, bearer: str, **json: Any) -> httpx2.Response:
         headers = {"authorization": f"Bearer {bearer}"}
-        return httpx2.post(f"{daemon.admin}{path}", headers=headers, json=json or None)
+        return plain_http.post(f"{daemon.admin}{path}", headers=headers, json=json or None)
 
     three = "from range(3)"
     assert len(ask("/api/v1/sql", "admin-token", sql=three).json()["rows"]) == 3

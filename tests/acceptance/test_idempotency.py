@@ -15,7 +15,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from acceptance_harness import LOGS, post, rows, trace_id
+from acceptance_harness import LOGS, post, trace_id
 from builders import a_request, a_span
 from harness import EXPORT, Daemon
 
@@ -38,7 +38,7 @@ def counts(daemon: Daemon, seed: str) -> tuple[int, int]:
     """(stored spans, evaluations) of a trace."""
     where = f"where trace_id = '{trace_id(seed).hex()}'"
     query = f"select (select count(*) from stored_spans {where}) as s, "
-    (row,) = rows(daemon, query + f"(select count(*) from evaluations {where}) as e")
+    (row,) = daemon.sql(query + f"(select count(*) from evaluations {where}) as e")
     return row["s"], row["e"]
 
 
@@ -90,7 +90,7 @@ def test_spans_batched_anew_are_stored_again_and_shown_once(daemon: Daemon) -> N
     daemon.export(a_request([span, beside]))
     assert counts(daemon, "anew")[0] == 3
     where = f"trace_id = '{trace_id('anew').hex()}'"
-    assert rows(daemon, f"select count(*) as n from spans where {where}") == [{"n": 2}]
+    assert daemon.sql(f"select count(*) as n from spans where {where}") == [{"n": 2}]
 
 
 def test_a_span_id_may_occur_in_two_traces(daemon: Daemon) -> None:
@@ -100,7 +100,7 @@ def test_a_span_id_may_occur_in_two_traces(daemon: Daemon) -> None:
         span.span_id = b"same id!"
     daemon.export(a_request(spans))
     query = f"select count(*) as n from spans where span_id = '{b'same id!'.hex()}'"
-    assert rows(daemon, query) == [{"n": 2}]
+    assert daemon.sql(query) == [{"n": 2}]
 
 
 def test_the_same_request_many_times_at_once_is_stored_once(daemon: Daemon) -> None:

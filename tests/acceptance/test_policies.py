@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from acceptance_harness import cli, rows
+from acceptance_harness import cli
 from builders import HOUR_NS, a_request, a_span
 from harness import Daemon
 from traffic import NOW_NS, SESSIONS, an_hour, in_order, wait_closed
@@ -57,8 +57,7 @@ def monitor_of(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def triggers(daemon: Daemon, monitor: str) -> list[dict[str, Any]]:
-    return rows(
-        daemon,
+    return daemon.sql(
         "select *, epoch_ns(decided_for) as at_ns, event::json as parsed from triggers "
         f"where monitor = '{monitor}' order by decided_for",
     )
@@ -145,7 +144,7 @@ def test_a_fixed_limit_fires_before_there_is_a_reference(daemon: Daemon) -> None
         "select distinct verdict from windows join series on series.id = series_id "
         "where monitor = 'limit' and windows.feature = 'groundedness' and windows.kind = 'rate'"
     )
-    assert rows(daemon, query) == [{"verdict": "immature"}]
+    assert daemon.sql(query) == [{"verdict": "immature"}]
     assert trigger["at_ns"] <= BEGIN_NS + (HOURS - SHOP_HOURS + 2) * HOUR_NS
 
 
@@ -216,8 +215,7 @@ def test_a_training_distribution_becomes_the_reference(
     pin = ("reference", "pin", "--data", daemon.data, "--json", "--monitor", "filed")
     (pinned,) = json.loads(cli(*pin, "--from", file).stdout)
     assert (pinned["source"], pinned["sessions"]) == (file.name, 800)
-    active = rows(
-        daemon,
+    active = daemon.sql(
         'select "references".id from "references" join series on series.id = series_id '
         "where active and monitor = 'filed'",
     )
@@ -225,8 +223,7 @@ def test_a_training_distribution_becomes_the_reference(
     shown = json.loads(cli("reference", "show", pinned["id"], "--data", daemon.data).stdout)
     assert {row["feature"] for row in shown["features"]} == {"output_tokens", "intent"}
 
-    (newest,) = rows(
-        daemon,
+    (newest,) = daemon.sql(
         "select max(epoch_ns(window_end)) as at from windows join series on series.id = series_id "
         "where monitor = 'filed'",
     )
@@ -236,8 +233,7 @@ def test_a_training_distribution_becomes_the_reference(
     last = [a_span(hour, start_ns=end_ns + HOUR_NS // 10, attributes={"app.intent": "order"})]
     daemon.export(a_request(last, service="filed"))
     wait_closed(daemon, end_ns, ["filed"])
-    found = rows(
-        daemon,
+    found = daemon.sql(
         "select windows.feature, verdict, reference_id, m from windows "
         "join series on series.id = series_id where monitor = 'filed' "
         f"and epoch_ns(window_end) > {newest['at']} "
@@ -258,8 +254,7 @@ def test_a_file_without_a_feature_is_refused(daemon: Daemon, tmp_path: Path) -> 
 
 
 def test_cohorts_come_from_attributes_and_are_limited(daemon: Daemon) -> None:
-    found = rows(
-        daemon,
+    found = daemon.sql(
         "select environment, cohort from series where monitor = 'tiers' and cohort <> '' "
         "order by all",
     )
@@ -268,8 +263,7 @@ def test_cohorts_come_from_attributes_and_are_limited(daemon: Daemon) -> None:
     assert "__other__" in production
     assert {row["cohort"] for row in found if row["environment"] == "staging"} == {"tier-0"}
     assert daemon.metrics()['retraind_series_limited_total{limit="cohorts"}'] > 0
-    (row,) = rows(
-        daemon,
+    (row,) = daemon.sql(
         "select sum(sessions)::bigint as n from panes join series on series.id = series_id "
         "where monitor = 'tiers' and environment = 'prod' and feature = 'output_tokens'"
         "and cohort <> ''",
@@ -278,6 +272,6 @@ def test_cohorts_come_from_attributes_and_are_limited(daemon: Daemon) -> None:
 
 
 def test_a_service_is_watched_by_its_own_monitor_only(daemon: Daemon) -> None:
-    pairs = rows(daemon, "select distinct monitor, service_name from series")
+    pairs = daemon.sql("select distinct monitor, service_name from series")
     assert all(pair["monitor"] == pair["service_name"] for pair in pairs)
     assert {pair["monitor"] for pair in pairs} == {monitor["name"] for monitor in MONITORS}

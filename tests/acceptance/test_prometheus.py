@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from acceptance_harness import post
 from builders import HOUR_NS, a_request, a_span, attribute
-from harness import Daemon, eventually, free_port
+from harness import Daemon, eventually, free_port, plain_http
 from traffic import NOW_NS, an_hour, wait_closed
 
 HOURS = 5
@@ -88,7 +88,7 @@ def judged_by_two(request: ExportTraceServiceRequest) -> None:
 
 
 def exposition(daemon: Daemon) -> str:
-    answer = httpx2.get(f"{daemon.admin}/metrics")
+    answer = plain_http.get(f"{daemon.admin}/metrics")
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain")
     return answer.text
@@ -208,7 +208,7 @@ def test_prometheus_scrapes_and_answers(daemon: Daemon, tmp_path: Path) -> None:
         query(address, over)
         rate = "rate(retraind_receiver_request_bytes_total[1m])"
         assert eventually(lambda: query(address, rate))
-        help_text = httpx2.get(f"http://{address}/api/v1/metadata").json()["data"]
+        help_text = plain_http.get(f"http://{address}/api/v1/metadata").json()["data"]
         assert help_text["retraind_drift_score"][0]["type"] == "gauge"
     finally:
         server.terminate()
@@ -217,7 +217,7 @@ def test_prometheus_scrapes_and_answers(daemon: Daemon, tmp_path: Path) -> None:
 
 def healthy_target(address: str) -> dict[str, Any] | None:
     try:
-        answer = httpx2.get(f"http://{address}/api/v1/targets", timeout=2)
+        answer = plain_http.get(f"http://{address}/api/v1/targets", timeout=2)
         if answer.status_code != httpx2.codes.OK:  # it answers 503 in plain text while it starts
             return None
         body = answer.json()
@@ -228,7 +228,7 @@ def healthy_target(address: str) -> dict[str, Any] | None:
 
 
 def query(address: str, expression: str) -> list[float]:
-    answer = httpx2.get(
+    answer = plain_http.get(
         f"http://{address}/api/v1/query", params={"query": expression, "time": time.time()}
     )
     assert answer.status_code == 200, answer.text

@@ -18,9 +18,8 @@ import httpx2
 import pytest
 import yaml
 
-from acceptance_harness import rows
 from builders import HOUR_NS, a_request, a_span
-from harness import Daemon, eventually, free_port
+from harness import Daemon, eventually, free_port, plain_http
 from retraind.config.settings import Admin
 from traffic import NOW_NS, SESSIONS, an_hour, in_order, wait_closed
 
@@ -53,7 +52,7 @@ class Prometheus:
     url: str
 
     def data(self, path: str, **parameters: str) -> Any:
-        answer = httpx2.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=10)
+        answer = plain_http.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=10)
         assert answer.status_code == 200, answer.text
         return answer.json()["data"]
 
@@ -77,7 +76,7 @@ class Prometheus:
 
     def is_scraping(self) -> bool:
         try:
-            ready = httpx2.get(f"{self.url}/-/ready", timeout=2).status_code == 200
+            ready = plain_http.get(f"{self.url}/-/ready", timeout=2).status_code == 200
         except httpx2.TransportError:
             return False
         return ready and [value for _, value in self.query('up{job="retraind"}')] == [1.0]
@@ -178,7 +177,7 @@ def test_the_drift_alert_fires_for_what_drifts(daemon: Daemon, prometheus: Prome
     assert drift["severity"] == "warning"
     assert (drift["monitor"], drift["service_name"]) == ("support", "shop")
     assert drift["deployment_environment"] == "prod"
-    alarms = rows(daemon, "select distinct feature from alarms where state = 'firing'")
+    alarms = daemon.sql("select distinct feature from alarms where state = 'firing'")
     assert {row["feature"] for row in alarms} == {"output_tokens", "groundedness"}
 
 
@@ -206,6 +205,6 @@ def test_the_queries_of_the_runbooks_run(daemon: Daemon) -> None:
     found = 0
     for page in sorted((ROOT / "docs" / "runbooks").glob("*.md")):
         for query in re.findall(r'retraind sql "(.*?)"', page.read_text(), flags=re.DOTALL):
-            rows(daemon, query)
+            daemon.sql(query)
             found += 1
     assert found > 0

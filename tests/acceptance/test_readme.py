@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from acceptance_harness import cli, rows, secret_file
+from acceptance_harness import cli, secret_file
 from harness import Daemon
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -35,7 +35,7 @@ def test_the_python_snippet_sends_spans(daemon: Daemon) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    found = rows(daemon, "select service_name from spans where name = 'from the readme'")
+    found = daemon.sql("select service_name from spans where name = 'from the readme'")
     assert found == [{"service_name": "support-bot"}]
 
 

@@ -14,9 +14,9 @@ import httpx2
 import pyarrow.parquet as pq
 import pytest
 
-from acceptance_harness import cli, rows, secret_file
+from acceptance_harness import cli, secret_file
 from builders import a_request, a_span
-from harness import Daemon
+from harness import Daemon, plain_http
 
 TOKEN = "an-admin-token-for-tests"
 SPANS = 30
@@ -105,7 +105,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 def over_tcp(daemon: Daemon, query: str, token: str | None = TOKEN) -> httpx2.Response:
     headers = {} if token is None else {"authorization": f"Bearer {token}"}
-    return httpx2.post(f"{daemon.admin}/api/v1/sql", json={"sql": query}, headers=headers)
+    return plain_http.post(f"{daemon.admin}/api/v1/sql", json={"sql": query}, headers=headers)
 
 
 def test_four_formats_give_the_same_rows(daemon: Daemon, tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_slow_query_ends_and_the_daemon_goes_on(daemon: Daemon) -> None:
     done = cli("sql", "--data", daemon.data, slow, check=False)
     assert done.returncode == 1
     assert b"admin.sql_timeout" in done.stderr
-    assert rows(daemon, "select count(*) as n from spans") == [{"n": SPANS}]
+    assert daemon.sql("select count(*) as n from spans") == [{"n": SPANS}]
     assert daemon.export(a_request([])) == b""
 
 
@@ -160,15 +160,15 @@ def test_every_way_out_is_locked(daemon: Daemon) -> None:
     """Refused with 400, nothing written, and the database is as it was."""
     store = daemon.data / "store"
     before = sorted(path.name for path in daemon.data.rglob("*") if path.suffix != ".wal")
-    through = rows(daemon, "from progress")
+    through = daemon.sql("from progress")
     for query in REFUSED:
         answer = over_tcp(daemon, query.format(store=store, data=daemon.data))
         assert answer.status_code == 400, (query, answer.text[:300])
         assert answer.json()["error"], query
         assert "root:" not in answer.text, query
     assert sorted(p.name for p in daemon.data.rglob("*") if p.suffix != ".wal") == before
-    assert rows(daemon, "from progress") == through
-    assert rows(daemon, "select count(*) as n from spans") == [{"n": SPANS}]
+    assert daemon.sql("from progress") == through
+    assert daemon.sql("select count(*) as n from spans") == [{"n": SPANS}]
     assert not Path("/tmp/x.duckdb").exists()
 
 
@@ -190,16 +190,14 @@ def test_tables_and_columns_explain_themselves(daemon: Daemon) -> None:
     """COMMENT ON everything a user can select from."""
     tables = {
         row["name"]: row["comment"]
-        for row in rows(
-            daemon,
+        for row in daemon.sql(
             "select view_name as name, comment from duckdb_views() "
             "where database_name = 'memory' and schema_name = 'main' and not internal",
         )
     }
     assert {"spans", "evaluations", "logs", "quarantine", "windows", "triggers"} <= set(tables)
     assert all(tables.values()), tables
-    found = rows(
-        daemon,
+    found = daemon.sql(
         "select table_name, count(*) as n from duckdb_columns() where comment is null "
         "and database_name not in ('memory', 'system', 'temp') and not internal group by all",
     )
@@ -211,7 +209,7 @@ def test_the_stopped_folder_answers_alike(tmp_path: Path) -> None:
     with daemon:
         daemon.export(a_request([a_span(1, start_ns=time.time_ns())]))
         running = daemon.sql("from spans")
-        files = rows(daemon, "select count(*) as n from segments")
+        files = daemon.sql("select count(*) as n from segments")
     assert daemon.sql("from spans") == running
     assert files
     assert daemon.sql("select count(*) as n from triggers") == [{"n": 0}]

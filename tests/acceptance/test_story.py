@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
-from acceptance_harness import Receiver, cli, rows, secret_file
+from acceptance_harness import Receiver, cli, secret_file
 from builders import HOUR_NS, a_request, a_span
 from harness import Daemon, eventually
 from traffic import NOW_NS, SESSIONS, an_hour, in_order, wait_closed
@@ -73,7 +73,7 @@ def close_hours(daemon: Daemon, hours: int) -> None:
 
 
 def tables(daemon: Daemon) -> dict[str, list[dict[str, Any]]]:
-    return {name: rows(daemon, query) for name, query in DECISIONS.items()}
+    return {name: daemon.sql(query) for name, query in DECISIONS.items()}
 
 
 @dataclass
@@ -107,7 +107,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
                 told.seen[part] = tables(daemon)
                 told.metrics[part] = daemon.metrics()
                 first = last
-            eventually(lambda: rows(daemon, "from outbox where status = 'delivered'"))
+            eventually(lambda: daemon.sql("from outbox where status = 'delivered'"))
             told.seen["recovered"] = tables(daemon)
             yield told
 
@@ -237,7 +237,7 @@ def test_restarts_in_the_middle_change_nothing(tmp_path: Path, story: Story) -> 
                 end(daemon)
                 daemon.start()
             first = last
-        eventually(lambda: rows(daemon, "from outbox where status = 'delivered'"))
+        eventually(lambda: daemon.sql("from outbox where status = 'delivered'"))
         found = tables(daemon)
         daemon.stop()
     for name, table in story.seen["recovered"].items():
@@ -283,8 +283,7 @@ def test_late_spans(story: Story) -> None:
     newest_ns = BEGIN_NS + HOURS * HOUR_NS
 
     def sessions(hour_ns: int) -> int:
-        (row,) = rows(
-            daemon,
+        (row,) = daemon.sql(
             "select max(sessions) as n from panes join series on series.id = series_id where "
             f"model = 'gpt-4o' and epoch_ns(pane_start) = {hour_ns}",
         )
@@ -302,4 +301,4 @@ def test_late_spans(story: Story) -> None:
         frozen = "retraind_late_panes_frozen_total"
         assert (late > 0) == rebuilt
         assert (after[frozen] - before[frozen] > 0) == (not rebuilt)
-    assert rows(daemon, "select count(*) as n from triggers") == [{"n": 1}]
+    assert daemon.sql("select count(*) as n from triggers") == [{"n": 1}]

@@ -82,7 +82,7 @@ def mixed(copies: int, seed: int = 1) -> tuple[list[bytes], int]:
         ]
         for _ in range(copies):
             copy = body
-            for identity in set(ids):
+            for identity in dict.fromkeys(ids):
                 copy = copy.replace(identity, source.randbytes(len(identity)))
             for word in WORDS:
                 letters = "".join(source.choices(string.ascii_lowercase, k=len(word)))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from acceptance_harness import LOGS, post, rows
+from acceptance_harness import LOGS, post
 from corpus.comparison import differences, normalised
 from corpus.expected import (
     BELONGING,
@@ -58,8 +58,8 @@ def sent_to(
 
 
 def test_a_daemon_that_received_the_corpus_has_the_expected_rows(sent_to: Daemon) -> None:
-    spans = rows(sent_to, f"select {SPAN_COLUMNS} from spans")
-    results = rows(sent_to, f"select {RESULT_COLUMNS} from evaluations")
+    spans = sent_to.sql(f"select {SPAN_COLUMNS} from spans")
+    results = sent_to.sql(f"select {RESULT_COLUMNS} from evaluations")
     wrong = []
     for fixture in FIXTURES:
         traces = {found.span.trace_id.hex() for found in fixture.found()}

@@ -11,7 +11,6 @@ from typing import Any
 import httpx2
 import pytest
 
-from acceptance_harness import rows
 from harness import Daemon, eventually
 
 ROUNDS = 6
@@ -80,7 +79,7 @@ def test_acknowledged_feedback_survives_and_is_stored_once(tmp_path: Path) -> No
             again = sender.press(index)
             assert again.json() == sender.answers[index]
             assert again.headers["idempotency-replayed"] == "true"
-    (count,) = rows(daemon, "select count(*)::int as n from evaluations")
+    (count,) = daemon.sql("select count(*)::int as n from evaluations")
     assert count["n"] == len(expected)
     daemon.stop()
 
@@ -89,7 +88,7 @@ def _all(daemon: Daemon, query: str) -> list[dict[str, Any]]:
     """Every row, in pages: a query returns ten thousand at most."""
     found: list[dict[str, Any]] = []
     while True:
-        page = rows(daemon, f"{query} order by 1 limit 5000 offset {len(found)}")
+        page = daemon.sql(f"{query} order by 1 limit 5000 offset {len(found)}")
         found += page
         if len(page) < 5000:
             return found

@@ -6,7 +6,7 @@ import threading
 import time
 from pathlib import Path
 
-from acceptance_harness import cli, rows
+from acceptance_harness import cli
 from builders import a_request, a_span
 from harness import Daemon
 from retraind.cli.client import Declined, Target
@@ -55,7 +55,7 @@ def test_queries_that_want_all_memory_fail_themselves_and_no_request(tmp_path: P
         for reason in ("io", "fatal", "data"):
             assert sample[f'retraind_commit_failures_total{{reason="{reason}"}}'] == 0
         assert sample["retraind_store_accepting"] == 1
-        assert rows(daemon, "select count(*) as n from stored_spans") == [{"n": sent * SPANS}]
+        assert daemon.sql("select count(*) as n from stored_spans") == [{"n": sent * SPANS}]
 
 
 def test_a_query_inside_one_endless_call_is_answered_and_does_not_keep_the_process(
@@ -69,6 +69,6 @@ def test_a_query_inside_one_endless_call_is_answered_and_does_not_keep_the_proce
         assert done.returncode == 1
         assert b"admin.sql_timeout" in done.stderr
         daemon.export(a_request([a_span(1, start_ns=time.time_ns())]))
-        assert rows(daemon, "select count(*) as n from spans") == [{"n": 1}]
+        assert daemon.sql("select count(*) as n from spans") == [{"n": 1}]
         assert daemon.stop() == 0
     assert daemon.sql("select count(*) as n from spans") == [{"n": 1}]

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from builders import a_request, a_span
-from harness import Daemon
+from harness import Daemon, plain_http
 
 CANNOT_START = 3
 
@@ -90,4 +90,4 @@ def test_sigterm_answers_what_it_took_and_exits_0(tmp_path: Path) -> None:
     assert daemon.stop() == 0
     assert daemon.sql("select count(*) n from spans")[0]["n"] == 20, "read from the stopped folder"
     with pytest.raises(httpx2.TransportError):
-        httpx2.get(f"{daemon.admin}/-/healthy", timeout=2)
+        plain_http.get(f"{daemon.admin}/-/healthy", timeout=2)
