@@ -15,7 +15,6 @@ from retraind.store.rows import Column, StoredRows
 from retraind.window.evaluations import ALIKE_NS
 
 CONTEXT_NS = 2 * HOUR_NS
-Key = tuple[str, str | None]
 Row = dict[str, Any]
 _NAMES = ("trace_id", "span_id", "response_id", "session_id", "kind")
 
@@ -115,22 +114,26 @@ def _begun_before(
     time = evaluations["time"].cast(pa.int64())
     mine = pc.and_(pc.greater_equal(time, first), pc.less(time, last))
     mine = pc.and_(mine, pc.equal(evaluations["kind"], "automated"))
-    judged = _keys(evaluations.filter(mine))
+    judged = evaluations.filter(pc.and_(mine, pc.is_valid(evaluations["trace_id"])))
     recent = pc.greater_equal(spans["start_time"].cast(pa.int64()), first - HOUR_NS)
-    unknown = judged - _both(spans.filter(recent))
-    if not unknown:
+    unknown = _not_among(judged, spans.filter(recent))
+    if unknown.num_rows == 0:
         return set()
-    traces = sorted({trace for trace, _ in unknown})
-    others = _both(rows.spans_of_traces(first - HOUR_NS, last, through, traces))
-    return {trace for trace, span in unknown if (trace, span) not in others}
+    traces = sorted(set(unknown["trace_id"].to_pylist()))
+    others = rows.spans_of_traces(first - HOUR_NS, last, through, traces)
+    return set(_not_among(unknown, others)["trace_id"].to_pylist())
 
 
-def _keys(table: pa.Table) -> set[Key]:
-    pairs = zip(table["trace_id"].to_pylist(), table["span_id"].to_pylist(), strict=True)
-    return {(trace, span) for trace, span in pairs if trace is not None}
+def _not_among(judged: pa.Table, spans: pa.Table) -> pa.Table:
+    """The results that judge none of these spans; one that names no span judges its trace."""
+    of_trace = pc.is_null(judged["span_id"])
+    known = pc.if_else(
+        of_trace,
+        pc.is_in(judged["trace_id"], value_set=spans["trace_id"]),
+        pc.is_in(_span_key(judged), value_set=_span_key(spans)),
+    )
+    return judged.filter(pc.invert(known))
 
 
-def _both(spans: pa.Table) -> set[Key]:
-    """Each span, and its trace alone: what a result that names no span judges."""
-    found: set[Any] = _keys(spans)
-    return found | {(trace, None) for trace, _ in found}
+def _span_key(table: pa.Table) -> pa.ChunkedArray:
+    return pc.binary_join_element_wise(table["trace_id"], table["span_id"], "/")
