@@ -3,7 +3,8 @@
 Items are compared with themselves, so what differs between items cancels out. A run shows a drop
 when the mean drop is at least 0.05 and significant (one-sided paired t, p < 0.01); two consecutive
 runs that show one make an alarm. At a true drop of just 0.05 half of all runs lie below the limit
-by chance, whatever their size: what the needed size gives with power 0.9 is significance.
+by chance, whatever their size: what the needed size gives with power 0.9 is significance. Accept a
+run for being typical: against the best of several, the next one seems to drop.
 """
 
 from __future__ import annotations

@@ -163,21 +163,42 @@ def test_other_values_or_another_presence_are_no_rename() -> None:
     assert kinds(reference, current, values=({"colour": ids[0]}, {"color": ids[1]})) == both
 
 
+def test_one_new_name_answers_for_one_old_one() -> None:
+    """Of two keys that vanished, the one whose values are the more alike; by name if both are."""
+    reference = keys(1000, first=1000, second=1000)
+    current = keys(200, merged=200)
+    now = {"merged": texts({"x": 100, "y": 100})}
+    even = texts({"x": 500, "y": 500})
+    alike = {"first": even, "second": even}
+    assert kinds(reference, current, values=(alike, now)) == [
+        ("vanished", "second", ""),
+        ("renamed", "first", "merged"),
+    ]
+    both = {"first": texts({"x": 700, "y": 300}), "second": even}
+    assert kinds(reference, current, values=(both, now)) == [
+        ("vanished", "first", ""),
+        ("renamed", "second", "merged"),
+    ]
+
+
 def test_the_floor_of_small_windows_is_taken_off() -> None:
-    """24 categories and 60 sessions differ by chance by about .05 bits; it is a rename still."""
+    """60 sessions of ten categories differ by chance by 0.05 bits or more in one window of 18.
+
+    8 ln 2 / (1/60 + 1/5000) times the divergence is about chi-square with 9 degrees of freedom, and
+    P(chi2 > 16.4) = 0.058. It is a rename still.
+    """
     rng = np.random.default_rng(9)
-    shares = 1 / np.arange(1, 25)
-    shares /= shares.sum()
     reference, current = keys(5000, intent=5000), keys(60, app_intent=60)
+    names = [str(i) for i in range(10)]
     found = 0
-    for _ in range(50):
-        before = dict(zip(map(str, range(24)), rng.multinomial(5000, shares).tolist(), strict=True))
-        now = dict(zip(map(str, range(24)), rng.multinomial(60, shares).tolist(), strict=True))
+    for _ in range(300):
+        before = dict(zip(names, rng.multinomial(5000, np.full(10, 0.1)).tolist(), strict=True))
+        now = dict(zip(names, rng.multinomial(60, np.full(10, 0.1)).tolist(), strict=True))
         seen = texts({k: v for k, v in now.items() if v})
         found += kinds(
             reference, current, values=({"intent": texts(before)}, {"app_intent": seen})
         ) == [("renamed", "intent", "app_intent")]
-    assert found >= 48
+    assert found >= 294
 
 
 def test_dropped_keys_are_neither_new_nor_vanished() -> None:

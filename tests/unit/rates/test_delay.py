@@ -41,6 +41,8 @@ def test_share_reported_by_hand() -> None:
     mixed = reported(known, [2 * HOUR, 30 * HOUR, 0.1 * HOUR], [10, 20, 10])
     assert mixed.share == pytest.approx((10 * 0.6 + 20 * 1 + 10 * 0) / 40)
     assert mixed.lags == 10
+    # a lag as long as the window is old has arrived
+    assert reported(known, [5 * HOUR], [7]).share == pytest.approx(0.9)
     assert 0 <= mixed.lower < mixed.share < mixed.upper <= 1
 
 
@@ -71,6 +73,13 @@ def test_the_adjusted_rate_divides_by_the_share_reported() -> None:
     exact = stats.binomtest(40, 1000).proportion_ci(0.95)
     assert estimate.lower < exact.low / 0.5 < 0.08 < exact.high / 0.5 < estimate.upper
     assert adjusted(binary(900, 1000), half).rate == 1.0
+
+
+def test_the_interval_knows_that_the_share_reported_is_an_estimate() -> None:
+    rough = Reported(lags=50, share=0.5, lower=0.4, upper=0.6)
+    estimate = adjusted(binary(40_000, 1_000_000), rough)
+    assert 0.04 * 0.97 / 0.6 < estimate.lower < 0.04 / 0.6
+    assert 0.04 / 0.4 < estimate.upper < 0.04 * 1.03 / 0.4
 
 
 def test_the_estimate_covers_what_comes_later() -> None:
