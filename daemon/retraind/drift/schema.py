@@ -181,14 +181,14 @@ def _renames(
     sessions: tuple[int, int],
 ) -> list[SchemaFinding]:
     """Each vanished key with at most one new one: aliases first, then the most alike values."""
-    known = {frozenset(pair) for pair in aliases}
-    candidates: list[tuple[float, str, str]] = []
-    for old in vanished:
-        for name in new:
-            if frozenset((old, name)) in known:
-                candidates.append((-1.0, old, name))
-            elif _as_frequent(vanished[old], new[name], sessions):
-                candidates.append((_divergence(values[0].get(old), values[1].get(name)), old, name))
+    both_ways = [pair for one, other in aliases for pair in ((one, other), (other, one))]
+    candidates = [(-1.0, old, name) for old, name in both_ways if old in vanished and name in new]
+    candidates += [
+        (_divergence(values[0][old], values[1][name]), old, name)
+        for old in vanished.keys() & values[0].keys()
+        for name in new.keys() & values[1].keys()
+        if _as_frequent(vanished[old], new[name], sessions)
+    ]
     found: dict[str, SchemaFinding] = {}
     for distance, old, name in sorted(candidates):
         taken = {finding.to for finding in found.values()}
@@ -206,13 +206,13 @@ def _as_frequent(old: SchemaFinding, new: SchemaFinding, sessions: tuple[int, in
     return two_proportions(before, m, now, n) >= NOT_THE_SAME_PRESENCE
 
 
-def _divergence(before: Counts | None, now: Counts | None) -> float:
+def _divergence(before: Counts, now: Counts) -> float:
     """Divergence of the values on the reference's bins in [0, 1]; 1 where they cannot be compared.
 
     About PSI / 8 nats, so its noise floor is that of the PSI / (8 ln 2) bits. Texts of which none
     occurs on both sides, such as ids, are no evidence.
     """
-    if before is None or now is None or before.kind != now.kind or not before.n or not now.n:
+    if before.kind != now.kind or not before.n or not now.n:
         return 1.0
     if before.kind == "category" and not set(before.values) & set(now.values):
         return 1.0
