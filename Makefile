@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 SEED ?= 7
 DRIFT ?= gpt-4o-mini/emea
+# Containers like to set this; each of the daemons that the tests start would compile every module.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test lint bench corpus docs clean
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
@@ -12,6 +13,13 @@ from builders import a_request, a_span
 from harness import Daemon, plain_http
 
 CANNOT_START = 3
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """The daemon that was there first."""
+    with Daemon(tmp_path_factory.mktemp("first") / "data") as running:
+        yield running
 
 
 @pytest.mark.faults
