@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -19,6 +21,7 @@ from corpus.expected import (
 from harness import Daemon
 
 FIXTURES = fixtures()
+AT_ONCE = 16
 SPAN_COLUMNS = ", ".join(["trace_id", "span_id", "norm_source", *sorted(COLUMNS | SURROUNDING)])
 RESULT_COLUMNS = ", ".join(["span_id", *sorted(EVALUATION_COLUMNS | BELONGING)])
 
@@ -42,18 +45,21 @@ def send_by_http(daemon: Daemon, fixture: Fixture) -> None:
     assert post(daemon, fixture.traces).status_code == 200
 
 
-SENDERS = {"grpc": send_by_grpc, "http": send_by_http}
+SENDERS = {"grpc": (send_by_grpc, 1), "http": (send_by_http, AT_ONCE)}
 
 
 @pytest.fixture(scope="module", params=SENDERS)
 def sent_to(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Daemon]:
-    """A daemon of its own for each protocol: the second sending would be a duplicate."""
+    """A daemon of its own for each protocol: the second sending would be a duplicate.
+
+    By gRPC each request is alone; by HTTP many come at once, and the daemon takes them together.
+    """
+    send, at_once = SENDERS[request.param]
     with Daemon(tmp_path_factory.mktemp("corpus") / "data") as daemon:
-        for fixture in FIXTURES:
-            if fixture.traces:
-                SENDERS[request.param](daemon, fixture)
+        with ThreadPoolExecutor(at_once) as pool:
+            list(pool.map(partial(send, daemon), [each for each in FIXTURES if each.traces]))
         yield daemon
 
 
