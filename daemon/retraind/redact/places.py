@@ -12,7 +12,7 @@ from functools import cache
 
 from retraind.normalise.conventions import COLUMNS, EVALUATIONS
 from retraind.normalise.messages import INPUT_EVENTS, OUTPUT_EVENTS
-from retraind.normalise.paths import Path
+from retraind.normalise.paths import Path, parse
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "input": ("input_text", "input_messages", "input_documents", "prompt_variables", "embedding"),
@@ -44,9 +44,35 @@ _ANSWERED = frozenset((
 _ENDINGS = {
     "input_text": _SAID, "input_messages": _SAID,
     "output_text": _ANSWERED, "output_messages": _ANSWERED,
+    "system_instructions": frozenset((
+        "instructions", "system_instruction", "system_instructions", "system_prompt",
+    )),
+    "tool_definitions": frozenset(("tools", "tool_definitions", "functions")),
 }  # fmt: skip
+# Attributes in which senders repeat the content of a column without being a source of it.
+_REPEATED: dict[str, tuple[str, ...]] = {
+    "input_text": (
+        "llm.invocation_parameters#/input", "llm.invocation_parameters#/messages",
+        "gen_ai.request.parameters#/input", "gen_ai.request.parameters#/messages", "logfire.msg",
+    ),
+    "output_text": ("gen_ai.tool.args",),
+    "system_instructions": (
+        "model_request_parameters#/instruction_parts", "gen_ai.request.parameters#/instructions",
+        "gen_ai.request.parameters#/system",
+    ),
+    "tool_definitions": (
+        "gen_ai.request.parameters#/tools", "model_request_parameters#/output_tools",
+        "gen_ai.tool.description", "gen_ai.tool.json_schema", "tool.description",
+        "tool.parameters", "tool.json_schema", "haystack.tool.description",
+    ),
+}  # fmt: skip
+# JSON columns that show attributes which may hold another column's content.
+_COPIES = frozenset(("metadata", "request_parameters", "prompt_variables"))
 # Whatever a holder of these has elsewhere is content as well.
-_WHOLE = frozenset((*_ENDINGS, "documents", "input_documents"))
+_WHOLE = frozenset((
+    "input_text", "input_messages", "output_text", "output_messages", "documents",
+    "input_documents",
+))  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -64,8 +90,9 @@ class Places:
     endings: frozenset[str] = frozenset()  # last names of keys whose values are texts
     roles: set[str] = field(default_factory=set)  # of messages in input_messages
 
-    def add(self, path: Path, column: str) -> None:
-        if path.form == "attribute" and path.pointer and column not in _WHOLE:
+    def add(self, path: Path, *, column: str, whole: bool) -> None:
+        """One path of a column; `whole`: what else its holder has is content, too."""
+        if path.form == "attribute" and path.pointer and not whole:
             self.pointers.add((path.holder, path.pointer))
         elif path.form == "attribute":
             self.keys.add(path.holder)
@@ -91,7 +118,9 @@ def places_of(column: str) -> Places:
     found = Places(columns={column})
     for source_column in (column, _CARRIERS.get(column, column)):
         for path in _paths(source_column):
-            found.add(path, source_column)
+            found.add(path, column=source_column, whole=source_column in _WHOLE)
+    for key in _REPEATED.get(column, ()):
+        found.add(parse(key), column=column, whole=False)
     found.endings = _ENDINGS.get(column, frozenset())
     if column in _ROLES:
         found.roles.add(_ROLES[column])
@@ -107,13 +136,14 @@ def _paths(column: str) -> Iterator[Path]:
 
 
 @cache
-def copies_of(holder: str) -> tuple[str, ...]:
-    """JSON columns that show an attribute as it is: `metadata`, `request_parameters`, …"""
+def copies_of(holder: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """JSON columns that show an attribute or a part of it, and the pointer to that part."""
     return tuple(
-        column.name
+        (column.name, source.path.pointer or ())
         for column in COLUMNS
-        if column.name in ("metadata", "request_parameters", "prompt_variables")
-        and any(source.path.plain and source.path.holder == holder for source in column.sources)
+        if column.name in _COPIES
+        for source in column.sources
+        if source.path.form == "attribute" and source.path.holder == holder
     )
 
 
@@ -123,6 +153,7 @@ def members_of(key: str) -> tuple[tuple[str, str], ...]:
     return tuple(
         (column.name, key.removeprefix(source.path.holder + "."))
         for column in COLUMNS
+        if column.name in _COPIES
         for source in column.sources
         if source.path.form == "map" and key.startswith(source.path.holder + ".")
     )

@@ -214,8 +214,9 @@ class RowPolicy:
     def _copies(self) -> dict[str, Callable[[Json], Json]]:
         steps: dict[str, dict[tuple[str, ...], Edit]] = {}
         for holder, pointer, edit in self._pointers:
-            for column in copies_of(holder):
-                steps.setdefault(column, {})[pointer] = edit
+            for column, shown in copies_of(holder):
+                if pointer[: len(shown)] == shown:
+                    steps.setdefault(column, {})[pointer[len(shown) :]] = edit
         for key, edit in self._keys.items():
             for column, member in members_of(key):
                 steps.setdefault(column, {})[(member,)] = edit
