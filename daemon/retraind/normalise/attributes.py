@@ -57,9 +57,7 @@ class Attributes:
             self.code * 8 + self.kind, minlength=len(self.keys) * 8
         ).reshape(-1, 8)
         self._opaque, self._opaque_text, self.invalid = self._opaque_json()
-        self._blank: Mask | None = None
-        self._rows: dict[int, Rows] = {}
-        self._index()
+        self._sort()
 
     def _merge_repaired_keys(self) -> None:
         """Two keys that differ only in invalid bytes are one key once they are repaired."""
@@ -76,43 +74,44 @@ class Attributes:
                 np.maximum(rank, valid * np.uint8(8 - number), out=rank)
         return (8 - rank) & 7
 
-    def _index(self) -> None:
-        """Find, for each key and owner, the last attribute; dense when that matrix is small."""
+    def _sort(self) -> None:
+        """Put the attributes in the order of their keys, and find those that came twice."""
+        # numpy sorts short integers by radix.
+        code = self.code.astype(np.uint16) if len(self.keys) <= 65_536 else self.code
+        order = np.argsort(code, kind="stable")
+        self._order: Rows = order.astype(np.int32)
+        counts = np.bincount(self.code, minlength=len(self.keys))
+        self._starts = np.concatenate([[0], np.cumsum(counts)])
+        owner = self.owner[order]
+        again = owner[1:] == owner[:-1]
+        again[self._starts[1:-1] - 1] = False  # where one key ends and the next begins
+        replaced = self._order[:-1][again]
+        self.duplicates = len(replaced)
         self.kept: Mask | None = None
-        keys, size = len(self.keys), len(self.keys) * self.owners
-        if size <= 16 * self.count + 65_536:
-            last = np.full(size, -1, dtype=np.int32)
-            last[self.code * self.owners + self.owner] = np.arange(self.count, dtype=np.int32)
-            survivors = last[last >= 0] if np.count_nonzero(last >= 0) < self.count else None
-            for code, rows in enumerate(last.reshape(keys, self.owners) if keys else ()):
-                self._rows[code] = rows
-        else:
-            pair = self.code.astype(np.int64) * self.owners + self.owner
-            order = np.argsort(pair, kind="stable")
-            ends = np.append(np.diff(pair[order]) != 0, True)
-            survivors = order[ends]
-        self.duplicates = 0 if survivors is None else self.count - len(survivors)
         if self.duplicates:
-            self.kept = np.zeros(self.count, dtype=bool)
-            self.kept[survivors] = True
+            self.kept = np.ones(self.count, dtype=bool)
+            self.kept[replaced] = False
 
     def rows(self, key: str) -> Rows | None:
         """For each owner the attribute with this key, or -1; None when nobody has the key."""
+        places = self.with_key(key)
+        if places is None or len(places) == self.owners:
+            return places
+        found = np.full(self.owners, -1, dtype=np.int32)
+        found[self.owner[places]] = places
+        return found
+
+    def with_key(self, key: str) -> Rows | None:
+        """The attributes with this key, one an owner, by owner; None when nobody has the key."""
         code = self.codes.get(key)
         if code is None:
             return None
-        found = self._rows.get(code)
-        if found is None:
-            places = self.places(code)
-            found = np.full(self.owners, -1, dtype=np.int32)
-            found[self.owner[places]] = places
-            self._rows[code] = found
-        return found
+        places = self.places(code)
+        return places if self.kept is None else places[self.kept[places]]
 
     def places(self, code: int) -> Rows:
         """The attributes with one key, in the order in which they were sent."""
-        order, starts = self._by_key
-        found: Rows = order[starts[code] : starts[code + 1]]
+        found: Rows = self._order[self._starts[code] : self._starts[code + 1]]
         return found
 
     def below(self, start: str) -> list[tuple[str, int]]:
@@ -124,13 +123,6 @@ class Attributes:
     @cached_property
     def _in_order(self) -> list[tuple[str, int]]:
         return sorted(self.codes.items())
-
-    @cached_property
-    def _by_key(self) -> tuple[Any, Any]:
-        """The attributes in the order of their keys, and where each key begins."""
-        order = np.argsort(self.code, kind="stable").astype(np.int32)
-        counts = np.bincount(self.code, minlength=len(self.keys))
-        return order, np.concatenate([[0], np.cumsum(counts)])
 
     def values(self, kind: int) -> pa.Array:
         """All values of one kind, NULL where an attribute is of another kind."""
@@ -162,13 +154,24 @@ class Attributes:
 
     def json_values(self, selected: Rows) -> pa.StringArray:
         """JSON text of the selected attributes; the inside of the quotes for strings."""
-        kinds = self.kind[selected]
-        present = np.bincount(kinds, minlength=8)
+        strings = self.kind[selected] == STRING
+        if strings.all():
+            return text.json_escape(self.strings.take(pa.array(selected)))
+        others = self._other_json(selected[~strings])
+        if not strings.any():
+            return others
+        place = np.cumsum(~strings, dtype=np.int32) - 1
+        return pc.coalesce(
+            text.json_escape(self.strings.take(pa.array(selected, mask=~strings))),
+            others.take(pa.array(place, mask=strings)),
+        )
+
+    def _other_json(self, selected: Rows) -> pa.StringArray:
+        """The same of attributes that are no strings."""
+        present = np.bincount(self.kind[selected], minlength=8)
         index = pa.array(selected)
         columns: list[pa.Array] = []
         # In the order of the field numbers, as in _kinds.
-        if present[STRING]:
-            columns.append(text.json_escape(self.strings.take(index)))
         if present[BOOL]:
             columns.append(self.values(BOOL).take(index).cast(pa.string()))
         if present[INT]:
@@ -178,7 +181,7 @@ class Attributes:
         if present[list(_OPAQUE)].any():
             place = self._opaque_text[selected]
             columns.append(self._opaque.take(pa.array(place, mask=place < 0)))
-        if present[NONE] or not columns:
+        if present[NONE]:
             columns.append(pa.array(["null"]).take(pa.array(np.zeros(len(selected), np.int8))))
         return columns[0] if len(columns) == 1 else pc.coalesce(*columns)
 

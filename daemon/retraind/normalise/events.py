@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from retraind.normalise import text
-from retraind.normalise.attributes import Attributes, Rows
+from retraind.normalise.attributes import Attributes, Mask, Rows
 
 _INT64_MAX = np.uint64(2**63 - 1)
 
@@ -55,6 +55,11 @@ class Events(Nested):
         super().__init__(lists)
         self.names, repaired = text.to_text(self.items.field("name"))
         self.repaired += repaired
+
+    def named(self, name: str) -> Mask:
+        """The events that have this name."""
+        found: Mask = pc.equal(self.names, name).to_numpy(zero_copy_only=False)
+        return found
 
     def json(self) -> pa.StringArray:
         """One JSON array of {time, name, attributes, …} a span, NULL when it has none."""

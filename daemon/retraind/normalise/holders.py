@@ -23,10 +23,11 @@ from retraind.normalise.events import Events
 from retraind.normalise.gather import gather
 from retraind.normalise.messages import INPUT_EVENTS, OUTPUT_EVENTS
 from retraind.normalise.paths import Path
-from retraind.normalise.typed import TypedValues, without_placeholders
+from retraind.normalise.typed import Held, TypedValues, without_placeholders
 
 _MESSAGE_EVENTS = pa.array(sorted(INPUT_EVENTS | OUTPUT_EVENTS))
 _JSON_STARTS = frozenset(("{", "[", '"'))
+_NOT_AN_OBJECT = None  # a list, or a text that may be JSON in turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ class Decoded:
         self.places = places
         self._incomplete = incomplete
         self._values: dict[int, Any] = {}
+        self._indexed: Mask | None = None
+        self._having: dict[str | None, list[int]] = {}
 
     @cached_property
     def _encoded(self) -> pa.DictionaryArray:
@@ -79,6 +82,22 @@ class Decoded:
         if code not in self._values:
             self._values[code] = self._read(code)
         return self._values[code]
+
+    def may_lead(self, codes: Indices, step: str) -> list[int]:
+        """Of these distinct texts those in which a JSON pointer that begins with a step may lead
+        somewhere: most holders lack most of what the table asks for.
+        """
+        if self._indexed is None:
+            self._indexed = np.zeros(len(self.distinct), dtype=bool)
+        asked = np.zeros(len(self._indexed), dtype=bool)
+        asked[codes] = True
+        for code in np.flatnonzero(asked & ~self._indexed).tolist():
+            value = self.value(code)
+            for name in value if type(value) is dict else (_NOT_AN_OBJECT,):
+                self._having.setdefault(name, []).append(code)
+        self._indexed |= asked
+        found = [*self._having.get(step, ()), *self._having.get(_NOT_AN_OBJECT, ())]
+        return [code for code, wanted in zip(found, asked[found].tolist(), strict=True) if wanted]
 
     def _read(self, code: int) -> Any:
         raw = self.distinct[code]
@@ -140,57 +159,59 @@ class Holders:
         found = self.around.scopes if path.form == "scope" else texts[path.holder]
         return found if found.null_count == len(found) else without_placeholders(found)
 
-    def carried(self, path: Path, column_type: Any) -> tuple[Rows, pa.Array] | None:
-        """An attribute of the resource or of an event."""
+    def carried(self, path: Path, column_type: Any) -> tuple[Held, pa.Array] | None:
+        """An attribute of the resource or of an event: the spans that have it, and the values."""
         if path.form == "resource":
             return self.resource(path.holder, column_type)
         return self.event(path, column_type)
 
-    def resource(self, key: str, column_type: Any) -> tuple[Rows, pa.Array] | None:
-        """A resource attribute that is no list or map: for each span the place of its value or -1,
-        and the values.
-        """
+    def resource(self, key: str, column_type: Any) -> tuple[Held, pa.Array] | None:
+        """A resource attribute that is no list or map, as `carried` does."""
         if self.around is None:
             return None
         if self._typed_resources is None:
             self._typed_resources = TypedValues(self.around.resources)
-        rows = self._typed_resources.usable(key, column_type)
-        if rows is None:
+        held = self._typed_resources.usable(key, column_type)
+        if held is None:
             return None
-        kinds = self.around.resources.kind[rows]
-        rows = np.where((rows >= 0) & (kinds < ARRAY), rows, -1).astype(np.int32)
-        values = self._typed_resources.take(column_type, rows)
-        place = np.where(rows >= 0, np.arange(len(rows), dtype=np.int32), -1)
-        return place[self.around.resource].astype(np.int32), values
+        resources, places = held
+        flat = self.around.resources.kind[places] < ARRAY
+        resources, places = resources[flat], places[flat]
+        place = np.full(self.around.resources.owners, -1, dtype=np.int32)
+        place[resources] = np.arange(len(resources), dtype=np.int32)
+        found = place[self.around.resource]
+        spans = np.flatnonzero(found >= 0).astype(np.int32)
+        return (spans, found[spans]), self._typed_resources.take(column_type, places)
 
-    def event(self, path: Path, column_type: Any) -> tuple[Rows, pa.Array] | None:
-        """An attribute of the first event of a name that has it, as `resource` does."""
+    def event(self, path: Path, column_type: Any) -> tuple[Held, pa.Array] | None:
+        """An attribute of the first event of a name that has it, as `carried` does."""
         if self.around is None or len(self.around.events.items) == 0:
             return None
         events = self.around.events
         if self._typed_events is None:
             self._typed_events = TypedValues(events.attributes)
-        rows = self._typed_events.usable(path.holder, column_type)
-        if rows is None:
+        held = self._typed_events.usable(path.holder, column_type)
+        if held is None:
             return None
-        named = pc.equal(events.names, path.event).to_numpy(zero_copy_only=False)
-        carriers = np.flatnonzero(named & (rows >= 0))
-        if len(carriers) == 0:
+        carriers, places = held
+        named = events.named(path.event)[carriers]
+        if not named.any():
             return None
-        found, first = _first_of_each(events.span[carriers], self.attributes.owners)
-        return found, self._typed_events.take(column_type, rows[carriers[first]])
+        spans, first = np.unique(events.span[carriers[named]], return_index=True)
+        values = self._typed_events.take(column_type, places[named][first])
+        return (spans, np.arange(len(spans), dtype=np.int32)), values
 
-    def moment(self, event: str) -> tuple[Rows, pa.Array] | None:
-        """The time of the first event of a name, in nanoseconds, as `resource` does."""
+    def moment(self, event: str) -> tuple[Held, pa.Array] | None:
+        """The time of the first event of a name, in nanoseconds, as `carried` does."""
         if self.around is None or len(self.around.events.items) == 0:
             return None
         events = self.around.events
-        places = np.flatnonzero(pc.equal(events.names, event).to_numpy(zero_copy_only=False))
+        places = np.flatnonzero(events.named(event))
         if len(places) == 0:
             return None
-        found, first = _first_of_each(events.span[places], self.attributes.owners)
+        spans, first = np.unique(events.span[places], return_index=True)
         times = events.items.field("time_unix_nano").take(pa.array(places[first]))
-        return found, times.view(pa.int64())
+        return (spans, np.arange(len(spans), dtype=np.int32)), times.view(pa.int64())
 
     def decoded(self, path: Path) -> Decoded | None:
         """The holder of a path as Python values; None when no span has it."""
@@ -210,21 +231,18 @@ class Holders:
             return Decoded(found.owners, found.texts, self.incomplete)
         if path.form in ("event", "resource"):
             return self._carried(path)
-        rows = self.typed.usable(path.holder, "any") if path.form == "attribute" else None
-        if rows is None:
+        held = self.typed.usable(path.holder, "any") if path.form == "attribute" else None
+        if held is None:
             return None
-        owners = np.flatnonzero(rows >= 0).astype(np.int32)
-        places = rows[owners]
+        owners, places = held
         return Decoded(owners, _json(self.attributes, places), self.incomplete, places)
 
     def _carried(self, path: Path) -> Decoded | None:
         found = self.carried(path, "text")
         if found is None:
             return None
-        place, values = found
-        owners = np.flatnonzero(place >= 0).astype(np.int32)
-        texts = values.take(pa.array(place[owners]))
-        return Decoded(owners, texts, self.incomplete)
+        (owners, places), values = found
+        return Decoded(owners, values.take(pa.array(places)), self.incomplete)
 
     def _events(self, name: str) -> Decoded | None:
         """The message events of each span (or those of one name) as {name, attributes}."""
@@ -246,14 +264,6 @@ class Holders:
         ends = np.append(starts[1:], len(items))
         values = [items[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
         return Listed(owners.astype(np.int32), values)
-
-
-def _first_of_each(spans: Indices, owners: int) -> tuple[Rows, Any]:
-    """For each of all spans its place among those that occur, or -1; and where each is first."""
-    occurring, first = np.unique(spans, return_index=True)
-    found = np.full(owners, -1, dtype=np.int32)
-    found[occurring] = np.arange(len(occurring), dtype=np.int32)
-    return found, first
 
 
 def _json(attributes: Attributes, places: Rows) -> pa.StringArray:

@@ -43,7 +43,9 @@ def offers(
             has = holders.typed.usable(source.path.holder, "any")
             if has is None:
                 continue
-            allowed = (has >= 0) & allowed
+            shown = np.zeros(holders.attributes.owners, dtype=bool)
+            shown[has[0]] = True
+            allowed = shown & allowed
         found.keys.append(source.key)
         gaps = source.path.form == "list"
         wanted = (found.place[decoded.owners] == 0) | holed[decoded.owners]

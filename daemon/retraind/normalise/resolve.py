@@ -17,7 +17,7 @@ from retraind.normalise.coerce import canonical_text
 from retraind.normalise.conventions import Column
 from retraind.normalise.holders import Holders, Surroundings
 from retraind.normalise.sources import Choice, choose, operations
-from retraind.normalise.typed import ARROW_TYPES, NATIVE, chosen
+from retraind.normalise.typed import ARROW_TYPES, NATIVE
 
 # Columns that are read from JSON, value by value, when their turn comes (content.py).
 READ = frozenset(("object", "messages", "parts", "tools", "documents"))
@@ -60,7 +60,7 @@ def resolve(
         found.operations = operations(found.columns["operation"])
     rest = [column for column in table if column.name != "operation"]
     choices = {column.name: _choices(found, column) for column in rest}
-    _one_convention_a_group(rest, choices)
+    _one_convention_a_group(rest, choices, attributes.owners)
     for column in rest:
         _fill(found, column, choices[column.name])
     return found
@@ -70,16 +70,18 @@ def _choices(found: Resolved, column: Column) -> list[Choice]:
     """The sources that occur. JSON is opened only for owners that no better source has filled."""
     options: list[Choice] = []
     owners = found.holders.attributes.owners
+    present = found.holders.present(column.sources)
     lazy = column.group is None and not column.union and not column.vague
+    lazy = lazy and any(source.path.pointer is not None for source in present)
     missing = np.ones(owners, dtype=bool)
-    for source in found.holders.present(column.sources):
+    for source in present:
         if lazy and source.path.pointer is not None and not missing.any():
             continue
         option = choose(found.holders, found.operations, column, source, missing)
         if option is not None:
             options.append(option)
             if lazy and (source.values is None or column.type == "texts"):
-                missing &= option.rows < 0
+                missing[option.owners] = False
     return options
 
 
@@ -96,7 +98,9 @@ def _fill(found: Resolved, column: Column, options: list[Choice]) -> None:
     found.winners.append(Winner(column.name, [option.source.key for option in options], place))
 
 
-def _one_convention_a_group(table: Sequence[Column], choices: dict[str, list[Choice]]) -> None:
+def _one_convention_a_group(
+    table: Sequence[Column], choices: dict[str, list[Choice]], owners: int
+) -> None:
     """Columns of a group come from one convention an owner: the first that has any of them."""
     for group in {column.group for column in table if column.group is not None}:
         members = [column for column in table if column.group == group]
@@ -104,29 +108,33 @@ def _one_convention_a_group(table: Sequence[Column], choices: dict[str, list[Cho
         options = [option for column in members for option in choices[column.name]]
         if len({option.source.counts_as for option in options}) < 2:
             continue
-        taken = np.full(len(options[0].rows), len(order), dtype=np.int32)
+        taken = np.full(owners, len(order), dtype=np.int32)
         for option in options:
             rank = order.index(option.source.counts_as)
-            taken[(option.rows >= 0) & (taken > rank)] = rank
+            taken[option.owners] = np.minimum(taken[option.owners], rank)
         for option in options:
-            mine = taken == order.index(option.source.counts_as)
-            option.rows = np.where(mine, option.rows, -1)
+            option.keep(taken[option.owners] == order.index(option.source.counts_as))
 
 
 def _by_position(found: Resolved, column: Column, options: list[Choice]) -> tuple[pa.Array, Any]:
     """Values taken as they are (or scaled)."""
     typed, owners = found.holders.typed, found.holders.attributes.owners
+    kind = found.holders.attributes.kind
     winner = np.zeros(owners, dtype=np.int64)
     rows = np.full(owners, -1, dtype=np.int32)
     elsewhere = np.full(owners, -1, dtype=np.int32)
     pool: list[pa.Array] = []
     for number, option in enumerate(options, start=1):
-        use = option.rows >= 0 if number == 1 else (winner == 0) & (option.rows >= 0)
-        winner[use] = number
+        if number > 1:
+            option.keep(winner[option.owners] == 0)
+        winner[option.owners] = number
         if option.values is None:
-            rows[use] = option.rows[use]
+            rows[option.owners] = option.places
+            if option.source.scale is None:
+                as_sent = kind[option.places] == NATIVE[column.type]
+                found.exact[option.places[as_sent]] = True
         else:
-            elsewhere[use] = option.rows[use] + sum(map(len, pool))
+            elsewhere[option.owners] = option.places + sum(map(len, pool))
             pool.append(option.values)
     if column.type in NATIVE:
         values = typed.take(column.type, rows)  # type: ignore[arg-type]
@@ -139,12 +147,6 @@ def _by_position(found: Resolved, column: Column, options: list[Choice]) -> tupl
     if scaled.any():
         factor = np.array([1.0, *(option.source.scale or 1.0 for option in options)])[winner]
         values = pc.if_else(pa.array(scaled[winner]), pc.multiply(values, pa.array(factor)), values)
-    places = rows[rows >= 0]
-    if len(places):
-        same = found.holders.attributes.kind[places] == NATIVE[column.type]
-        if scaled.any():
-            same &= ~scaled[winner[rows >= 0]]
-        found.exact[places[same]] = True
     return values, winner
 
 
@@ -159,11 +161,12 @@ def _by_distinct(found: Resolved, column: Column, options: list[Choice]) -> tupl
     for number, option in enumerate(options, start=1):
         ids, same = _distinct_ids(found.holders.attributes, column, option, vocabulary)
         vague_ids = [i for text, i in vocabulary.items() if text in column.vague]
-        is_specific = ~np.isin(ids, vague_ids) if vague_ids else np.ones(owners, dtype=bool)
-        beats = is_specific & ~specific & (not option.source.weak)
-        use = (ids >= 0) & ((value < 0) | beats)
-        winner[use], value[use], specific[use] = number, ids[use], is_specific[use]
-        place[use] = np.where(same[use], option.rows[use], -1)
+        is_specific = ~np.isin(ids, vague_ids) if vague_ids else np.ones(len(ids), dtype=bool)
+        beats = is_specific & ~specific[option.owners] & (not option.source.weak)
+        use = (ids >= 0) & ((value[option.owners] < 0) | beats)
+        those = option.owners[use]
+        winner[those], value[those], specific[those] = number, ids[use], is_specific[use]
+        place[those] = np.where(same[use], option.places[use], -1)
     found.exact[place[place >= 0]] = True
     return _from_vocabulary(column, vocabulary, value), winner
 
@@ -172,9 +175,9 @@ def _union(found: Resolved, column: Column, options: list[Choice]) -> tuple[pa.A
     """The values of all sources together, each once; the first source counts as the winner."""
     owners = found.holders.attributes.owners
     vocabulary: dict[Any, int] = {}
-    every = np.stack(
-        [_distinct_ids(found.holders.attributes, column, o, vocabulary)[0] for o in options]
-    )
+    every = np.full((len(options), owners), -1, dtype=np.int32)
+    for ids, option in zip(every, options, strict=True):
+        ids[option.owners] = _distinct_ids(found.holders.attributes, column, option, vocabulary)[0]
     has = every >= 0
     first = has.argmax(axis=0)
     ids = every[first, np.arange(owners)]
@@ -193,15 +196,14 @@ def _from_vocabulary(column: Column, vocabulary: dict[Any, int], ids: Rows) -> p
 def _distinct_ids(
     attributes: Attributes, column: Column, option: Choice, vocabulary: dict[Any, int]
 ) -> tuple[Rows, Mask]:
-    """For each owner the id of its value in `vocabulary` (or -1), and whether it is as sent."""
-    ids = np.full(len(option.rows), -1, dtype=np.int32)
-    same = np.zeros(len(option.rows), dtype=bool)
-    owners = chosen(option.rows)
+    """For each owner of the option the id of its value in `vocabulary` (or -1); is it as sent?"""
+    ids = np.full(len(option.owners), -1, dtype=np.int32)
+    same = np.zeros(len(option.owners), dtype=bool)
     if option.values is not None:
         encoded = option.values.dictionary_encode()
-        kinds = [(owners, option.rows[owners], STRING, encoded)]
+        kinds: Any = [(slice(None), option.places, STRING, encoded)]
     else:
-        kinds = list(_encoded(attributes, option.rows, owners))
+        kinds = _encoded(attributes, option.places)
     for those, places, kind, encoded in kinds:
         mapped, unchanged = [], []
         for raw in encoded.dictionary.to_pylist():
@@ -214,13 +216,13 @@ def _distinct_ids(
     return ids, same
 
 
-def _encoded(attributes: Attributes, rows: Rows, owners: Any) -> Iterable[tuple[Any, ...]]:
-    """The texts and arrays among attributes, dictionary-encoded: (owners, places, kind, values)."""
-    kinds = attributes.kind[rows[owners]]
+def _encoded(attributes: Attributes, places: Rows) -> Iterable[tuple[Any, ...]]:
+    """The texts and arrays among attributes, dictionary-encoded: (which, places, kind, values)."""
+    kinds = attributes.kind[places]
     for kind in (STRING, ARRAY):
-        those = owners[kinds == kind]
+        those = np.flatnonzero(kinds == kind)
         if len(those):
-            encoded = attributes.values(kind).take(pa.array(rows[those])).dictionary_encode()
+            encoded = attributes.values(kind).take(pa.array(places[those])).dictionary_encode()
             yield those, np.arange(len(those)), kind, encoded
 
 

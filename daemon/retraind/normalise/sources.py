@@ -18,14 +18,21 @@ from retraind.normalise.typed import ARROW_TYPES
 
 @dataclass(slots=True)
 class Choice:
-    """For each owner the value it would take from a source, or -1.
+    """The owners, ascending, that have a value of a source, and the place of each one's.
 
-    `rows` are places among the attributes, or in `values` when the source is no plain attribute.
+    Places are among the attributes, or in `values` when the source is no plain attribute. Most
+    sources are of few owners, so nothing here is as long as there are owners.
     """
 
     source: Source
-    rows: Rows
+    owners: Rows
+    places: Rows
     values: pa.Array | None = None
+
+    def keep(self, kept: Mask) -> None:
+        """Drop the owners that are not `kept`."""
+        if not kept.all():
+            self.owners, self.places = self.owners[kept], self.places[kept]
 
 
 def choose(
@@ -41,10 +48,10 @@ def choose(
     option = _open(holders, column, source, allowed, missing)
     if option is None:
         return None
-    if allowed is not True:
-        option.rows = np.where(allowed, option.rows, -1).astype(np.int32)
+    if not isinstance(allowed, bool):
+        option.keep(allowed[option.owners])
     if source.value is not None:
-        option.rows = np.where(option.rows >= 0, 0, -1).astype(np.int32)
+        option.places = np.zeros(len(option.owners), dtype=np.int32)
         option.values = pa.array([source.value])
     return option
 
@@ -82,13 +89,13 @@ def _open(
     mapped = column.type == "texts" or source.values is not None
     if source.path.pointer is None and column.type != "numbers":
         if source.path.form == "attribute":
-            rows = holders.typed.usable(source.path.holder, column.type)  # type: ignore[arg-type]
-            return None if rows is None else Choice(source, rows)
+            held = holders.typed.usable(source.path.holder, column.type)  # type: ignore[arg-type]
+            return None if held is None else Choice(source, *held)
         if source.path.form in ("span", "scope"):
             return _structure(holders, source, allowed)
         if source.path.form in ("resource", "event"):
             found = holders.carried(source.path, "text" if mapped else column.type)
-            return None if found is None else Choice(source, *found)
+            return None if found is None else Choice(source, *found[0], found[1])
     return _pointed(holders, "text" if mapped else column.type, source, missing & allowed)
 
 
@@ -96,24 +103,23 @@ def _since_start(holders: Holders, source: Source) -> Choice | None:
     """Seconds from the start of the span to a point in time: an event, or a time as text."""
     if holders.around is None:
         return None
-    owners = holders.attributes.owners
-    rows, stamps = np.full(owners, -1, dtype=np.int32), np.empty(0, dtype=np.int64)
     if source.path.form == "moment":
         found = holders.moment(source.path.event)
-        if found is not None:
-            rows, stamps = found[0], found[1].to_numpy()
+        if found is None:
+            return None
+        (owners, places), times = found
+        stamps = times.to_numpy()
     else:
-        texts = _pointed(holders, "text", source, np.ones(owners, dtype=bool))
-        if texts is not None and texts.values is not None:
-            times = [nanoseconds(text) for text in texts.values.to_pylist()]
-            rows, stamps = texts.rows, np.array(times, dtype=np.int64)
-    started = holders.around.started
-    rows = np.where((rows >= 0) & (started > 0), rows, -1).astype(np.int32)
-    held = np.flatnonzero(rows >= 0)
-    seconds = np.full(len(stamps), -1.0)
-    seconds[rows[held]] = (stamps[rows[held]] - started[held]) / 1e9
-    rows[held[seconds[rows[held]] < 0]] = -1
-    return Choice(source, rows, pa.array(seconds)) if (rows >= 0).any() else None
+        texts = _pointed(holders, "text", source, np.ones(holders.attributes.owners, dtype=bool))
+        if texts is None or texts.values is None:
+            return None
+        owners, places = texts.owners, texts.places
+        stamps = np.array([nanoseconds(t) for t in texts.values.to_pylist()], dtype=np.int64)
+    started = holders.around.started[owners]
+    seconds = (stamps[places] - started) / 1e9
+    good = (started > 0) & (seconds >= 0)
+    place = np.arange(np.count_nonzero(good), dtype=np.int32)
+    return Choice(source, owners[good], place, pa.array(seconds[good])) if good.any() else None
 
 
 def _structure(holders: Holders, source: Source, allowed: Mask | bool) -> Choice | None:
@@ -121,9 +127,8 @@ def _structure(holders: Holders, source: Source, allowed: Mask | bool) -> Choice
     if texts is None:
         return None
     usable = texts.is_valid().to_numpy(zero_copy_only=False) & allowed
-    if not usable.any():
-        return None
-    return Choice(source, np.where(usable, np.arange(len(texts)), -1).astype(np.int32), texts)
+    owners = np.flatnonzero(usable).astype(np.int32)
+    return Choice(source, owners, owners, texts) if len(owners) else None
 
 
 def _pointed(
@@ -133,18 +138,15 @@ def _pointed(
     decoded = holders.decoded(source.path)
     if decoded is None:
         return None
-    asked = np.flatnonzero(wanted[decoded.owners])
-    codes = decoded.code[asked]
-    place = np.full(int(codes.max(initial=-1)) + 1, -1, dtype=np.int32)
-    place[codes] = 0
+    asked = wanted[decoded.owners]
+    codes, pointer = decoded.code[asked], source.path.pointer
+    taken: list[int] = []
     values: list[Any] = []
-    pointer = source.path.pointer
-    for code in np.flatnonzero(place == 0).tolist():
-        place[code] = -1
+    for code in decoded.may_lead(codes, pointer[0]) if pointer else np.unique(codes).tolist():
         value = decoded.value(code)
         if pointer:
             value = follow(value, pointer)
-            if value is None:  # what most holders lack
+            if value is None:
                 continue
         if source.join:
             value = joined(value)
@@ -152,11 +154,18 @@ def _pointed(
             value = decoded.distinct[code]
         found = coerced(value, column_type)
         if found is not None:
-            place[code] = len(values)
+            taken.append(code)
             values.append(found)
-    rows = np.full(holders.attributes.owners, -1, dtype=np.int32)
-    rows[decoded.owners[asked]] = place[codes]
-    return Choice(source, rows, pa.array(values, ARROW_TYPES[column_type])) if values else None
+    if not values:
+        return None
+    place = np.full(len(decoded.distinct), -1, dtype=np.int32)
+    place[taken] = np.arange(len(taken), dtype=np.int32)
+    places = place[codes]
+    option = Choice(
+        source, decoded.owners[asked], places, pa.array(values, ARROW_TYPES[column_type])
+    )
+    option.keep(places >= 0)
+    return option
 
 
 def inside(value: Any, path: Path) -> Any:

@@ -15,17 +15,10 @@ Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 Offsets = np.ndarray[Any, np.dtype[np.int32]]
 
 _HEX = np.array([f"{byte:02x}".encode() for byte in range(256)], dtype="S2").view(np.uint16)
-# Bytes that JSON strings must escape -> how many bytes are put before the last one of the escape.
-_INSERTED = np.zeros(256, dtype=np.uint8)
-_INSERTED[:0x20] = 5
-_INSERTED[[0x08, 0x09, 0x0A, 0x0C, 0x0D, 0x22, 0x5C]] = 1
-_LAST = np.arange(256, dtype=np.uint8)
-_LAST[:0x20] = [f"{byte:02x}"[1].encode()[0] for byte in range(0x20)]
-for _byte, _letter in ((0x08, b"b"), (0x09, b"t"), (0x0A, b"n"), (0x0C, b"f"), (0x0D, b"r")):
-    _LAST[_byte] = _letter[0]
-
-# What nearly all texts need, backslashes first.
-_USUAL = ((0x5C, "\\\\"), (0x22, '\\"'), (0x0A, "\\n"))
+# By how many bytes JSON's escape of a byte is longer than the byte.
+_GROWTH = np.zeros(256, dtype=np.int32)
+_GROWTH[:0x20] = 5
+_GROWTH[[0x08, 0x09, 0x0A, 0x0C, 0x0D, 0x22, 0x5C]] = 1
 
 
 def parts(array: pa.Array) -> tuple[Offsets, Bytes]:
@@ -97,46 +90,20 @@ def all_zero(array: pa.Array) -> Any:
 
 
 def json_escape(array: pa.StringArray) -> pa.StringArray:
-    """Texts as the inside of JSON strings: quotes, backslashes, control characters escaped."""
+    """Texts as the inside of JSON strings: quotes, backslashes, control characters escaped.
+
+    All texts are escaped as one, since an escape depends on nothing but its own byte.
+    """
     offsets, data = parts(array)
-    window = data[int(offsets[0]) : int(offsets[-1])]
-    if np.count_nonzero(window < 0x20) == np.count_nonzero(window == 0x0A):
-        for byte, escape in _USUAL:
-            if (window == byte).any():
-                array = pc.replace_substring(array, chr(byte), escape)
+    data = data[offsets[0] : offsets[-1]]
+    offsets = offsets - offsets[0]
+    places = np.flatnonzero((data < 0x20) | (data == 0x22) | (data == 0x5C))
+    if len(places) == 0:
         return array
-    return _escape_controls(array)
-
-
-def _escape_controls(array: pa.StringArray) -> pa.StringArray:
-    """The same when there are control characters other than line feeds."""
-    offsets, data = parts(array)
-    start, end = int(offsets[0]), int(offsets[-1])
-    window = data[start:end]
-    inserted = _INSERTED[window]
-    places = np.flatnonzero(inserted)
-    how_many = inserted[places]
-    codes = window[places]
-    escaped = window.copy()
-    escaped[places] = _LAST[codes]
-    before = np.repeat(places, how_many)
-    filler = np.full(len(before), 0x5C, dtype=np.uint8)
-    if (how_many == 5).any():
-        wide_start = (np.cumsum(how_many) - how_many)[how_many == 5]
-        for step, letter in enumerate(b"u00", start=1):
-            filler[wide_start + step] = letter
-        filler[wide_start + 4] = 0x30 + (codes[how_many == 5] >> 4)
-    grown = np.concatenate([[0], np.cumsum(how_many)])
-    shift = grown[np.searchsorted(places, offsets - start, side="left")]
-    data_out = np.empty(len(escaped) + len(before), dtype=np.uint8)
-    kept = np.ones(len(data_out), dtype=bool)
-    new = before + np.arange(len(before))
-    kept[new] = False
-    data_out[new], data_out[kept] = filler, escaped
-    valid = None
-    if array.null_count:
-        valid = array.is_valid().to_numpy(zero_copy_only=False)
-    return string_array((offsets - start + shift).astype(np.int32), data_out, valid)
+    growth = np.append(0, np.cumsum(_GROWTH[data[places]]))
+    escaped = np.frombuffer(orjson.dumps(data.tobytes().decode()), dtype=np.uint8)[1:-1]
+    valid = array.is_valid().to_numpy(zero_copy_only=False) if array.null_count else None
+    return string_array(offsets + growth[np.searchsorted(places, offsets)], escaped, valid)
 
 
 def json_string(value: str) -> str:

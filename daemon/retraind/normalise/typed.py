@@ -6,7 +6,7 @@ columns at a time, and those that cannot be are passed over.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -38,6 +38,10 @@ NUMBER = r"^-?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?$"
 EXACT_DOUBLE = float(2**53)
 
 
+# Owners, ascending, and for each the place of a value.
+Held = tuple[Rows, Rows]
+
+
 class TypedValues:
     """Values of one set of attributes by column type."""
 
@@ -47,50 +51,43 @@ class TypedValues:
         self._blank_keys = np.zeros(len(attributes.keys), dtype=bool)
         if self._blank is not None:
             self._blank_keys[attributes.code[self._blank]] = True
-        self._usable: dict[tuple[str, PlainType], Rows] = {}
+        self._everyone = np.arange(attributes.owners, dtype=np.int32)
+        self._usable: dict[tuple[str, PlainType], Held] = {}
         self._coerced: dict[PlainType, tuple[Rows, list[pa.Array]]] = {}
 
-    def usable(self, key: str, column_type: PlainType) -> Rows | None:
-        """For each owner the attribute with this key if it gives a value of the type, else -1.
-
-        None when no owner has the key.
-        """
+    def usable(self, key: str, column_type: PlainType) -> Held | None:
+        """The attributes with this key that give a value of the type; None when nobody has it."""
         found = self._usable.get((key, column_type))
         if found is None:
-            rows = self.attributes.rows(key)
-            if rows is None:
+            places = self.attributes.with_key(key)
+            if places is None:
                 return None
-            found = self._usable[key, column_type] = self._clean(key, column_type, rows)
+            places = self._clean(key, column_type, places)
+            everyone = len(places) == self.attributes.owners
+            owners = self._everyone if everyone else self.attributes.owner[places]
+            found = self._usable[key, column_type] = (owners, places)
         return found
 
-    def _clean(self, key: str, column_type: PlainType, rows: Rows) -> Rows:
+    def _clean(self, key: str, column_type: PlainType, places: Rows) -> Rows:
         kinds = self.attributes.kinds_of_key[self.attributes.codes[key]]
         if self._blank is not None and self._blank_keys[self.attributes.codes[key]]:
-            rows = np.where((rows >= 0) & ~self._blank[rows], rows, -1).astype(np.int32)
+            places = places[~self._blank[places]]
         if column_type in ("any", "texts"):
-            return rows if not kinds[NONE] else self._set(rows)
+            return places if not kinds[NONE] else places[self.attributes.kind[places] != NONE]
         native = NATIVE.get(column_type)
         if native is None or kinds.sum() == kinds[native]:
-            return rows
-        owners = np.flatnonzero(rows >= 0)
-        owners = owners[self.attributes.kind[rows[owners]] != native]
-        places = rows[owners]
-        values = _coerce(self.attributes, column_type, places)
-        good = values.is_valid().to_numpy(zero_copy_only=False)
-        rows = rows.copy()
-        rows[owners[~good]] = -1
+            return places
+        good = self.attributes.kind[places] == native
+        others = places[~good]
+        values = _coerce(self.attributes, column_type, others)
+        good[~good] = values.is_valid().to_numpy(zero_copy_only=False)
         position, arrays = self._coerced.setdefault(
             column_type, (np.full(self.attributes.count, -1, dtype=np.int32), [])
         )
-        position[places] = np.arange(len(places), dtype=np.int32) + sum(map(len, arrays))
+        position[others] = np.arange(len(others), dtype=np.int32) + sum(map(len, arrays))
         arrays.append(values)
-        return rows
-
-    def _set(self, rows: Rows) -> Rows:
-        """Without attributes that carry no value."""
-        return np.where((rows >= 0) & (self.attributes.kind[rows] != NONE), rows, -1).astype(
-            np.int32
-        )
+        kept: Rows = places[good]
+        return kept
 
     def take(self, column_type: PlainType, rows: Rows) -> pa.Array:
         """The value of each attribute in `rows`; NULL for -1."""
@@ -172,8 +169,3 @@ def _coerce(attributes: Attributes, column_type: PlainType, places: Rows) -> pa.
 def _matching(texts: pa.StringArray, pattern: str) -> pa.StringArray:
     """The texts that match, NULL for the others."""
     return pc.if_else(pc.match_substring_regex(texts, pattern), texts, None)
-
-
-def chosen(rows: Rows) -> Any:
-    """Owners whose entry is not -1."""
-    return np.flatnonzero(rows >= 0)
