@@ -6,7 +6,7 @@ DRIFT ?= gpt-4o-mini/emea
 # Containers like to set this; each of the daemons that the tests start would compile every module.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint bench corpus docs clean
+.PHONY: demo test lint bench bench-detector corpus docs clean
 
 .venv/ready: pyproject.toml .ci/constraints.txt
 	$(PYTHON) -m venv .venv
@@ -27,6 +27,9 @@ lint: .venv/ready ## format, lint, types, import layers
 
 bench: .venv/ready ## ratios, side by side in one run
 	$(BIN)/python -m tests.bench
+
+bench-detector: .venv/ready ## the drift detector's promises, beside other tools (FORM=--quick: without them)
+	$(BIN)/python -m tests.bench_detector --seed $(SEED) $(FORM)
 
 corpus: .venv/ready ## run the libraries of tests/corpus again and record what they send
 	$(BIN)/python -m tests.corpus.record $(LIBRARIES)

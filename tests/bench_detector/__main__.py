@@ -66,16 +66,18 @@ def _about(seed: int, size: Size) -> dict[str, str]:
 def _verdict(gates: list[Gate], broken: list[Gate]) -> str:
     """Every gate but those of single cells, and the least probable of these."""
     lines = [
-        f"{len(gates)} gates. Each fails when a detector that only just kept the promise would do so",
-        f"badly with a probability below {share_of(gates):.1e}, so that a detector which keeps all",
-        f"promises fails in less than {100 * ERROR_BUDGET:g} % of seeds.",
+        f"{len(gates)} gates. Each fails when a detector that only just kept the promise would do",
+        f"so badly with a probability below {share_of(gates):.1e}, so that a detector which keeps",
+        f"all promises fails in less than {100 * ERROR_BUDGET:g} % of seeds.",
     ]
     cells = sorted((gate for gate in gates if gate.is_cell), key=lambda gate: gate.p_value)
     shown = [gate for gate in gates if not gate.is_cell or gate in [*cells[:SHOWN_CELLS], *broken]]
     for gate in shown:
         mark = "FAILED" if gate in broken else "kept"
         lines.append(f"  {mark:6}  {gate.name}: {gate.promise}; found {gate.found}")
-    lines.append(f"{len(broken)} of {len(gates)} gates failed ({len(gates) - len(shown)} not shown)")
+    lines.append(
+        f"{len(broken)} of {len(gates)} gates failed ({len(gates) - len(shown)} not shown)"
+    )
     return "\n".join(lines)
 
 

@@ -41,7 +41,9 @@ def run(seed: int, size: Size) -> Section:
     section.gates.append(
         certain("cost", f"<= {PROMISE_MS:g} ms", f"at most {worst:.3f} ms", kept=kept)
     )
-    section.notes.append(f"median of {ROUNDS[size]} rounds of a family of {FAMILY}; bins frozen before")
+    section.notes.append(
+        f"median of {ROUNDS[size]} rounds of a family of {FAMILY}; bins frozen before"
+    )
     return section
 
 

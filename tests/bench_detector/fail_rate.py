@@ -150,7 +150,9 @@ def apply(rule: Rule, data: Streams) -> Alarms:
     }
 
 
-def run(seed: int, size: Size, others: Callable[[Streams], dict[str, Alarms]] | None = None) -> Section:
+def run(
+    seed: int, size: Size, others: Callable[[Streams], dict[str, Alarms]] | None = None
+) -> Section:
     """`others` gives the alarms of third-party detectors on the same streams."""
     section = Section("A fail rate that rises from 5 %: calls until it is seen")
     section.header = [
@@ -177,7 +179,7 @@ def run(seed: int, size: Size, others: Callable[[Streams], dict[str, Alarms]] | 
 
 
 def delays(alarms: Sequence[Sequence[int]]) -> list[float]:
-    """Calls from the change to the first alarm, infinite if none; streams with an early one left out."""
+    """Calls from the change to the first alarm, inf if none; not of streams with an early one."""
     return [
         min((at for at in stream if at > CHANGE), default=math.inf) - CHANGE
         for stream in alarms
@@ -201,7 +203,9 @@ def _cells(section: Section, name: str, alarms: Alarms) -> list[str]:
             continue
         found = sum(math.isfinite(value) for value in waited) / len(waited)
         middle = float(np.median(waited))
-        cells.append(f"{percent(found)}, {middle:,.0f}" if math.isfinite(middle) else f"{percent(found)}, -")
+        cells.append(
+            f"{percent(found)}, {middle:,.0f}" if math.isfinite(middle) else f"{percent(found)}, -"
+        )
         data[rise] = {"found": found, "median": middle if math.isfinite(middle) else None}
     section.data[name] = data
     return cells
@@ -212,6 +216,8 @@ def _promise(section: Section, name: str, alarms: Alarms) -> None:
     soon = sum(value <= PROMISED_CALLS for value in waited)
     section.gates += [
         # a median of at most 1000 calls: half of the streams or more have been found by then
-        at_least(f"fail rate: {name}, 5 to 10 % within {PROMISED_CALLS} calls", soon, len(waited), 0.5),
+        at_least(
+            f"fail rate: {name}, 5 to 10 % within {PROMISED_CALLS} calls", soon, len(waited), 0.5
+        ),
         at_most(f"fail rate: {name}, false alarms", *_false(alarms), PROMISED_FALSE),
     ]

@@ -33,9 +33,7 @@ class Gate:
     is_cell: bool = False
 
 
-def at_most(
-    name: str, hits: int, trials: int, rate: float, *, is_cell: bool = False
-) -> Gate:
+def at_most(name: str, hits: int, trials: int, rate: float, *, is_cell: bool = False) -> Gate:
     """At most `rate` of the trials; exact binomial."""
     p = float(stats.binom.sf(hits - 1, trials, rate))
     promise = f"<= {1000 * rate:g} per 1000"
@@ -73,6 +71,8 @@ def failed(gates: Sequence[Gate]) -> list[Gate]:
 def _found(hits: int, trials: int) -> str:
     low, high = stats.binomtest(hits, trials).proportion_ci(method="exact")
     if hits > trials / 2:
-        return f"{hits} of {trials} = {100 * hits / trials:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+        return (
+            f"{hits} of {trials} = {100 * hits / trials:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+        )
     thousand = 1000 * hits / trials
     return f"{hits} of {trials} = {thousand:.2f} per 1000 [{1000 * low:.2f}, {1000 * high:.2f}]"

@@ -14,7 +14,7 @@ from typing import Any
 HOME = Path(".cache/bench-detector")
 TOOLS = Path(__file__).parent / "tools"
 REQUIREMENTS = {
-    "evidently": ("evidently==0.7.23", "pandas==3.1.1", "scipy==1.17.1"),
+    "evidently": ("evidently==0.7.23", "pandas==2.3.3", "scipy==1.17.1"),
     # statsmodels is imported by nannyml without being declared
     "nannyml": ("nannyml==0.13.1", "statsmodels==0.15.0", "pandas==3.1.1"),
     "alibi-detect": ("alibi-detect==0.13.0", "scipy==1.17.1"),
@@ -30,8 +30,15 @@ def python_of(tool: str) -> Path:
     ready = home / hashlib.sha256(repr(pins).encode()).hexdigest()[:16]
     if not ready.exists():
         print(f"installing {' '.join(pins)} into {home}", file=sys.stderr)
-        venv.create(home, with_pip=True)
-        pip = [home / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        venv.create(home, with_pip=True, clear=True)
+        pip = [
+            home / "bin/python",
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ]
         subprocess.run([*pip, *pins], check=True)
         ready.touch()
     return (home / "bin" / "python").absolute()

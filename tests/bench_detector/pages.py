@@ -48,7 +48,9 @@ def run(seed: int, size: Size) -> Section:
         cells = [str(value) for value in (family, total, in_set, chosen, *pages.values())]
         section.rows.append(cells)
         for rule, count in pages.items():
-            section.gates.append(at_most(f"pages: families of {family}, {rule}", count, total, PROMISE))
+            section.gates.append(
+                at_most(f"pages: families of {family}, {rule}", count, total, PROMISE)
+            )
     section.notes.append(
         "statistics only: 2 of 3 windows chosen, whatever the size of the shift; the daemon also "
         "asks for a corrected PSI of 0.10"
@@ -73,7 +75,9 @@ def _family(
     in_set, chosen, pages = 0, 0, dict.fromkeys(RULES, 0)
     for window in range(WINDOWS_A_SERIES[size]):
         results = [
-            compare(references[i], counts_of(shapes[i].kind, shapes[i].draw(rng, sizes[i])), bins[i])
+            compare(
+                references[i], counts_of(shapes[i].kind, shapes[i].draw(rng, sizes[i])), bins[i]
+            )
             for i in range(family)
         ]
         digest.add(results)
@@ -87,5 +91,7 @@ def _family(
                 if after.is_firing and not alarms[rule][i].is_firing:
                     pages[rule] += 1
                 # "statistics only" is never quiet: a page starts over, to be counted again
-                alarms[rule][i] = AlarmMemory() if after.is_firing and rule == "statistics only" else after
+                alarms[rule][i] = (
+                    AlarmMemory() if after.is_firing and rule == "statistics only" else after
+                )
     return in_set, chosen, pages

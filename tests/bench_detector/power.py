@@ -48,7 +48,7 @@ def run(seed: int, size: Size) -> Section:
         section.gates.append(gate)
     section.notes += [
         f"{WINDOWS[size]} windows a cell, each with a reference of its own",
-        "classical: Kolmogorov-Smirnov for numbers, chi-square of the contingency table for categories",
+        "classical: Kolmogorov-Smirnov for numbers, chi-square of the contingency table otherwise",
         "in a band: corrected PSI of 0.10 or more besides, as the daemon asks before it pages",
         "* the classical test finds more, beyond the noise of this run",
     ]
@@ -103,6 +103,6 @@ def _row(section: Section, found: Found, shift: str, reference: str) -> list[str
 
 
 def loses(own: float, other: float, trials: int) -> bool:
-    """Whether `other` has more hits than chance explains (two standard errors of the difference)."""
+    """Whether `other` has more hits, by over two standard errors of the difference."""
     p, q = own / trials, other / trials
     return q - p > 2 * float(np.sqrt((p * (1 - p) + q * (1 - q)) / trials)) + 1e-9

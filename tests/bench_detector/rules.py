@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 from scipy import stats
 
 from .generate import Values, counts_of
 from .ours import SMALLEST_WINDOW, band, flagged, held_against
 from .power import classical_p
-
 
 OURS = "retraind"
 BANDED = "and in a band"

@@ -61,7 +61,7 @@ def run(seed: int, size: Size) -> Section:
     section.gates.append(at_most(f"season: {GATED}", int(hits), int(windows), PROMISE))
     section.notes += [
         "about 400 sessions an hour, day and night x0.3 to x1.7, weekends half; the mean swings",
-        "0.35 sd with the hour and 0.3 sd with the weekend. Windows close as configured by default.",
+        "0.35 sd with the hour and 0.3 sd with the weekend. Windows close as by default.",
     ]
     section.digest = digest.text()
     return section
@@ -103,9 +103,7 @@ def _reference(panes: list[Counts], weeks: int) -> Reference:
     return freeze("pinned", {KEY: by_hour})
 
 
-def _held(
-    reference: Reference, ratio: float, windows: list[Window], digest: Digest
-) -> Tally:
+def _held(reference: Reference, ratio: float, windows: list[Window], digest: Digest) -> Tally:
     whole = reference.whole(KEY)
     assert whole is not None
     bins, alarm, tally = freeze_bins(whole), AlarmMemory(), np.zeros(6, np.int64)

@@ -15,7 +15,7 @@ from .rules import BANDED, OURS, by_rule
 from .section import Digest, Section, Size, generator, percent, progress
 
 SIZES = {"full": (50, 100, 500, 1000, 5000), "quick": (50, 100, 500), "test": (100,)}
-EXTENT = {"full": (50, 4), "quick": (20, 3), "test": (5, 2)}
+EXTENT = {"full": (20, 3), "quick": (20, 3), "test": (5, 2)}
 """References of a cell, and windows held against each."""
 KINDS = (
     *(Shift(f"{shape.name}, unchanged", shape, shape.draw) for shape in SHAPES),
@@ -60,7 +60,7 @@ def _cells(seed: int, size: Size) -> Iterator[Cell]:
         for n in SIZES[size]:
             for reference, m in references(n).items():
                 rng = generator(seed, "side by side", shift.name, n, m)
-                many, windows = EXTENT[size] if n < 5000 else (20, 3)
+                many, windows = EXTENT[size] if n < 5000 else (8, 3)
                 yield Cell(
                     name_of(shift.name, reference, n), shift.base.kind,
                     np.stack([shift.base.draw(rng, m) for _ in range(many)]),
@@ -105,7 +105,9 @@ def _section(size: Size, reference: str, rates: Rates) -> Section:
             section.rows.append([f"{shift.name}, {n}", *shown.values()])
     section.notes.append("- the rule refuses so small a window, or cannot be computed")
     section.notes += [f"* lost: {line}" for line in lost]
-    section.data["rates"] = {rule: {c: v for c, v in own.items() if v} for rule, own in rates.items()}
+    section.data["rates"] = {
+        rule: {c: v for c, v in own.items() if v} for rule, own in rates.items()
+    }
     return section
 
 
@@ -131,7 +133,7 @@ def losses(rates: Rates, cell: str, shift: Shift) -> str:
             continue
         pair = (0 if own is None else own[0], theirs[0])
         if loses(*(reversed(pair) if unchanged else pair), theirs[1]):
-            calm = rates[rule].get(cell.replace(shift.name, _unchanged(shift)))
+            calm = found.get(cell.replace(shift.name, _unchanged(shift)))
             rest = "" if unchanged else f" ({_shown(calm)} % at rest)"
             better.append(f"{rule} {_shown(theirs)} %{rest}")
     return f"{_shown(own)} % against {', '.join(better)}" if better else ""

@@ -12,9 +12,10 @@ for number, (name, kind, references, windows) in enumerate(cells(sys.argv[1])):
     progress(number, name)
     category = kind != "number"
     dtype = np.int64 if category else np.float32
-    for reference, own in zip(references, windows):
+    for reference, own in zip(references, windows, strict=True):
         detector = TabularDrift(
-            reference[:, None].astype(dtype), p_val=0.05,
+            reference[:, None].astype(dtype),
+            p_val=0.05,
             categories_per_feature={0: None} if category else None,
         )
         for window in own:

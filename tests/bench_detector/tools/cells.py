@@ -15,9 +15,13 @@ def cells(folder):
             yield str(data["name"]), str(data["kind"]), data["references"], data["windows"]
 
 
-def texts(codes):
-    """Category codes as the texts that they stand for."""
-    return np.array([f"c{int(code):03d}" for code in codes.ravel()], dtype=object).reshape(codes.shape)
+def as_sent(kind, codes):
+    """Numbers as they are, category codes as the texts that they stand for."""
+    if kind == "number":
+        return codes
+    return np.array([f"c{int(code):03d}" for code in codes.ravel()], dtype=object).reshape(
+        codes.shape
+    )
 
 
 def told(flags):

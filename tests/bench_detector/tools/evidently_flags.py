@@ -4,7 +4,7 @@ import sys
 from collections import defaultdict
 
 import pandas as pd
-from cells import cells, progress, texts, told
+from cells import as_sent, cells, progress, told
 from evidently.legacy.calculations.stattests.registry import get_stattest
 from evidently.legacy.core import ColumnType
 
@@ -12,12 +12,11 @@ flags = {"Evidently": defaultdict(list), "Evidently PSI": defaultdict(list)}
 for number, (name, kind, references, windows) in enumerate(cells(sys.argv[1])):
     progress(number, name)
     column = ColumnType.Numerical if kind == "number" else ColumnType.Categorical
-    for reference, own in zip(references, windows):
-        reference = pd.Series(reference if kind == "number" else texts(reference))
+    for reference, own in zip(references, windows, strict=True):
+        before = pd.Series(as_sent(kind, reference))
         for window in own:
-            window = pd.Series(window if kind == "number" else texts(window))
+            now = pd.Series(as_sent(kind, window))
             for rule, asked in (("Evidently", None), ("Evidently PSI", "psi")):
-                method = get_stattest(reference, window, column, asked)
-                found = method(reference, window, column, None)
-                flags[rule][name].append(found.drifted)
+                method = get_stattest(before, now, column, asked)
+                flags[rule][name].append(method(before, now, column, None).drifted)
 told(flags)

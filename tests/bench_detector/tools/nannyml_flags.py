@@ -5,7 +5,7 @@ import sys
 from collections import defaultdict
 
 import pandas as pd
-from cells import cells, progress, texts, told
+from cells import as_sent, cells, progress, told
 
 logging.disable(logging.WARNING)
 import nannyml  # noqa: E402
@@ -16,12 +16,10 @@ for number, (name, kind, references, windows) in enumerate(cells(sys.argv[1])):
     size = windows.shape[-1]
     if references.shape[-1] < 2 * size:
         continue  # a single chunk has no standard deviation
-    if kind != "number":
-        references, windows = texts(references), texts(windows)
-    for reference, own in zip(references, windows):
+    for reference, own in zip(references, windows, strict=True):
         calculator = nannyml.UnivariateDriftCalculator(column_names=["x"], chunk_size=size)
-        calculator.fit(pd.DataFrame({"x": reference}))
-        found = calculator.calculate(pd.DataFrame({"x": own.ravel()}))
+        calculator.fit(pd.DataFrame({"x": as_sent(kind, reference)}))
+        found = calculator.calculate(pd.DataFrame({"x": as_sent(kind, own.ravel())}))
         table = found.filter(period="analysis").to_df()
         flags["NannyML"][name] += list(table[("x", "jensen_shannon", "alert")].astype(bool))
 told(flags)

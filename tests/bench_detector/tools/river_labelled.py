@@ -1,4 +1,4 @@
-"""river's labelled series and what its detectors say on them: columns, labels, alarms (rows seen)."""
+"""river's labelled series and what its detectors say: columns, labels, alarms (rows seen)."""
 
 import json
 from numbers import Number
