@@ -1,7 +1,9 @@
-"""Google's Agent Development Kit 1, traced by itself. Content is captured in attributes of its own.
+"""Google's Agent Development Kit 1, traced by itself.
 
 Set OTEL_EXPORTER_OTLP_ENDPOINT to the address of retraind (http://localhost:4318) and run these
-lines before the first agent run. Spans and log records are sent.
+lines before the first agent run. Spans and log records are sent. Prompts and answers are in the
+records where OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true is set; without it ADK 1 has
+them, with cached tokens, only on the call_llm span around the counted call, and ADK 2 nowhere.
 """
 
 from google.adk.telemetry.setup import maybe_set_otel_providers
