@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -105,9 +104,7 @@ def _section(size: Size, reference: str, rates: Rates) -> Section:
             section.rows.append([f"{shift.name}, {n}", *shown.values()])
     section.notes.append("- the rule refuses so small a window, or cannot be computed")
     section.notes += [f"* lost: {line}" for line in lost]
-    section.data["rates"] = {
-        rule: {c: v for c, v in own.items() if v} for rule, own in rates.items()
-    }
+    section.data["flagged_at_rest"] = null_rates(rates, reference)
     return section
 
 
@@ -143,9 +140,8 @@ def _unchanged(shift: Shift) -> str:
     return f"{shift.base.name}, unchanged"
 
 
-def null_rates(sections: list[Section], reference: str) -> Mapping[str, Any]:
-    """rule -> n -> share of unchanged windows flagged, over all shapes, for a picture."""
-    rates = sections[0].data["rates"]
+def null_rates(rates: Rates, reference: str) -> dict[str, dict[int, float]]:
+    """rule -> n -> share of unchanged windows flagged, over all shapes."""
     found: dict[str, dict[int, float]] = {}
     for rule, own in rates.items():
         for n in SIZES["full"]:
