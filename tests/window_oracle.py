@@ -24,6 +24,9 @@ SPAN_TYPES = {
     "output_tokens": INT, "cost": REAL, "tool_name": TEXT,
     "length:input_text,input_messages": INT, "length:output_text,output_messages": INT,
     "first:finish_reasons": TEXT, "attribute:tier": TEXT, "attribute:intent": TEXT,
+    "feature:refusal": TEXT, "feature:output_json": TEXT, "feature:tool_choice": TEXT,
+    "feature:retrieval": TEXT, "feature:retrieved": INT, "feature:top_score": REAL,
+    "feature:top_document": TEXT,
 }  # fmt: skip
 EVAL_TYPES = {
     "seq": INT, "time": pa.timestamp("ns"), "trace_id": TEXT, "span_id": TEXT, "name": TEXT,

@@ -13,6 +13,7 @@ from retraind.clock import Clock
 from retraind.config import settings
 from retraind.errors import StartError, StoreFatal
 from retraind.store.engine import Engine, store_errors
+from retraind.store.features import create_feature_macros
 from retraind.store.ledger import Ledger
 from retraind.store.merge import Merger
 from retraind.store.opening import lock_folder, next_seq, open_segments, open_state
@@ -98,6 +99,7 @@ class Database:
             state.settle()
             create_state_views(engine.cursor())
             create_usage_view(engine.cursor())
+            create_feature_macros(engine.cursor())
             ledger = Ledger(telemetry, clock)
             ledger.rebuild(segments)
             sealer = Sealer(

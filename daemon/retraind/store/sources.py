@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from retraind.normalise.conventions import COLUMNS
 from retraind.store.engine import quoted
+from retraind.store.features import EXPRESSIONS
 
 _JSON = {
     "attribute": "attributes", "resource": "resource", "metadata": "metadata",
@@ -17,6 +18,7 @@ _USAGE = {
     "response": "CASE WHEN response_id IS NOT NULL THEN (hash(response_id) >> 1)::BIGINT END",
     "emitter": "(hash(scope_name, name) >> 1)::BIGINT",
 }
+_MACROS = {"usage": _USAGE, "feature": EXPRESSIONS}
 
 
 def expression(kind: str, key: str) -> str:
@@ -36,8 +38,8 @@ def expression(kind: str, key: str) -> str:
         return f"length(coalesce({filled}))"
     if kind == "first":
         return f"{identifier(key)}[1]"
-    if kind == "usage":
-        return _USAGE[key]
+    if kind in _MACROS:
+        return _MACROS[kind][key]
     raise ValueError(f"unknown kind of source {kind!r}")
 
 

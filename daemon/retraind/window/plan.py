@@ -13,7 +13,7 @@ from retraind.errors import ConfigError
 
 SourceKind = Literal[
     "column", "attribute", "resource", "metadata", "prompt_variable", "request_parameter", "tag",
-    "length", "first", "usage",
+    "length", "first", "usage", "feature",
 ]  # fmt: skip
 
 OWN = frozenset(
@@ -54,7 +54,7 @@ class Source:
     kind column: a column of `spans`; attribute, resource, metadata, prompt_variable,
     request_parameter: one key of that JSON object; tag: the tag where the span has it; length:
     characters of the first of the comma-separated columns that is filled; first: the first element
-    of a list column; usage: see window/usage.py.
+    of a list column; usage: see window/usage.py; feature: a macro, see store/features.py.
     """
 
     kind: SourceKind
@@ -111,22 +111,75 @@ class FeaturePlan:
     anywhere: bool = False
     scale: float = 1.0
     once: bool = False
+    help: str = ""
 
 
 INPUT_TOTAL = Source("usage", "input_total")
 _BUILT_IN = (
-    FeaturePlan("input_tokens", "number", INPUT_TOTAL, once=True),
-    FeaturePlan("output_tokens", "number", Source("column", "output_tokens"), once=True),
-    FeaturePlan("input_length", "number", Source("length", "input_text,input_messages")),
-    FeaturePlan("output_length", "number", Source("length", "output_text,output_messages")),
-    FeaturePlan("finish_reason", "category", Source("first", "finish_reasons")),
-    FeaturePlan("tool_name", "category", Source("column", "tool_name"), anywhere=True),
     FeaturePlan(
-        "duration_seconds", "number", Source("column", "duration_ns"), context=True, scale=1e-9
+        "input_tokens", "number", INPUT_TOTAL, once=True,
+        help="Tokens of the prompt, cached ones included.",
     ),
-    FeaturePlan("cost", "number", Source("column", "cost"), context=True, once=True),
-    FeaturePlan("error", "category", Source("column", "status"), context=True),
-)
+    FeaturePlan(
+        "output_tokens", "number", Source("column", "output_tokens"), once=True,
+        help="Tokens of the answer.",
+    ),
+    FeaturePlan(
+        "input_length", "number", Source("length", "input_text,input_messages"),
+        help="Characters of the last user message.",
+    ),
+    FeaturePlan(
+        "output_length", "number", Source("length", "output_text,output_messages"),
+        help="Characters of the answer.",
+    ),
+    FeaturePlan(
+        "finish_reason", "category", Source("first", "finish_reasons"),
+        help="Why the answer ended.",
+    ),
+    FeaturePlan(
+        "refusal", "category", Source("feature", "refusal"),
+        help="refused or answered: by the finish reason, or the first words (English).",
+    ),
+    FeaturePlan(
+        "output_json", "category", Source("feature", "output_json"),
+        help="valid or invalid, of answers that look like JSON or were asked to be.",
+    ),
+    FeaturePlan(
+        "tool_choice", "category", Source("feature", "tool_choice"),
+        help="Tools that the answer calls; none when it was offered some.",
+    ),
+    FeaturePlan(
+        "tool_name", "category", Source("column", "tool_name"), anywhere=True,
+        help="A tool that ran.",
+    ),
+    FeaturePlan(
+        "retrieval", "category", Source("feature", "retrieval"), anywhere=True,
+        help="found or empty: whether a retrieval brought documents.",
+    ),
+    FeaturePlan(
+        "retrieved_documents", "number", Source("feature", "retrieved"), anywhere=True,
+        help="Documents that a retrieval brought.",
+    ),
+    FeaturePlan(
+        "retrieval_score", "number", Source("feature", "top_score"), anywhere=True,
+        help="Best score among them.",
+    ),
+    FeaturePlan(
+        "top_document", "category", Source("feature", "top_document"), anywhere=True,
+        help="Id of the first of them.",
+    ),
+    FeaturePlan(
+        "duration_seconds", "number", Source("column", "duration_ns"), context=True, scale=1e-9,
+        help="Duration of the call.",
+    ),
+    FeaturePlan(
+        "cost", "number", Source("column", "cost"), context=True, once=True,
+        help="Cost of the call in US dollars.",
+    ),
+    FeaturePlan(
+        "error", "category", Source("column", "status"), context=True, help="Status of the call."
+    ),
+)  # fmt: skip
 BUILT_IN: Mapping[str, FeaturePlan] = {feature.name: feature for feature in _BUILT_IN}
 RESERVED = frozenset({"sessions"})
 REPORTED = (
