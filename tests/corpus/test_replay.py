@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 import pytest
+from google.protobuf.json_format import MessageToDict
 
-from acceptance_harness import LOGS, post
+from acceptance_harness import JSON, LOGS, post
 from corpus.comparison import differences, normalised
 from corpus.expected import (
     BELONGING,
@@ -18,6 +22,7 @@ from corpus.expected import (
     Fixture,
     fixtures,
 )
+from corpus.sink import REQUESTS
 from harness import Daemon
 
 FIXTURES = fixtures()
@@ -45,7 +50,32 @@ def send_by_http(daemon: Daemon, fixture: Fixture) -> None:
     assert post(daemon, fixture.traces).status_code == 200
 
 
-SENDERS = {"grpc": (send_by_grpc, 1), "http": (send_by_http, AT_ONCE)}
+def send_as_json(daemon: Daemon, fixture: Fixture) -> None:
+    for signal, payload in (("traces", fixture.traces), ("logs", fixture.logs)):
+        if payload:
+            content = with_hex_ids(MessageToDict(REQUESTS[signal].FromString(payload)))
+            body = json.dumps(content).encode()
+            assert post(daemon, body, JSON, path=f"/v1/{signal}").status_code == 200
+
+
+def with_hex_ids(node: Any) -> Any:
+    """OTLP's JSON is that of protobuf, but for ids: hexadecimal digits instead of base64."""
+    if isinstance(node, list):
+        return [with_hex_ids(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    ids = ("traceId", "spanId", "parentSpanId")
+    return {
+        key: base64.b64decode(value).hex() if key in ids else with_hex_ids(value)
+        for key, value in node.items()
+    }
+
+
+SENDERS = {
+    "grpc": (send_by_grpc, 1),
+    "http": (send_by_http, AT_ONCE),
+    "json": (send_as_json, AT_ONCE),
+}
 
 
 @pytest.fixture(scope="module", params=SENDERS)
