@@ -101,8 +101,10 @@ class FakeDaemon:
     async def webhooks(self) -> Sequence[OutboxStatus]:
         return STATUS.outbox
 
-    async def retry_webhook(self, trigger_id: str, destination: str | None) -> int:
-        self._call("retry", trigger_id, destination)
+    async def retry_webhook(
+        self, trigger_id: str, destination: str | None, *, delivered: bool
+    ) -> int:
+        self._call("retry", trigger_id, destination, delivered)
         return 1 if trigger_id == "rt_1" else 0
 
     async def test_webhook(self, destination: str) -> dict[str, Any]:

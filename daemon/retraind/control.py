@@ -165,10 +165,13 @@ class Control:
         rows = await asyncio.to_thread(outbox.listing, self._database.state, limit=SHOWN_ROWS)
         return [outbox_status(row) for row in rows]
 
-    async def retry_webhook(self, trigger_id: str, destination: str | None) -> int:
+    async def retry_webhook(
+        self, trigger_id: str, destination: str | None, *, delivered: bool
+    ) -> int:
         retried = await asyncio.to_thread(
-            outbox.retry, self._database.state, trigger_id, destination, self._clock.now_ns()
-        )
+            outbox.retry, self._database.state, trigger_id, destination, self._clock.now_ns(),
+            delivered=delivered,
+        )  # fmt: skip
         self._delivery.wake()
         return retried
 

@@ -277,6 +277,17 @@ def test_a_test_event_and_no_second_delivery(story: Story) -> None:
     assert trigger_id.encode() in again.stderr
 
 
+def test_a_delivered_trigger_is_sent_again_when_asked(story: Story) -> None:
+    data, n = story.daemon.data, len(story.received)
+    trigger_id = story.seen["recovered"]["triggers"][0]["id"]
+    first = next(body for headers, body in story.received if headers["webhook-id"] == trigger_id)
+    cli("webhook", "retry", trigger_id, "--delivered", "--data", data)
+    eventually(lambda: len(story.received) == n + 1)
+    headers, body = story.received[-1]
+    Webhook(SECRET).verify(body, headers)
+    assert (headers["webhook-id"], body) == (trigger_id, first)
+
+
 def test_late_spans(story: Story) -> None:
     """Two hours late: the pane is built again. Thirty hours late: it stays, and that is counted."""
     daemon = story.daemon

@@ -220,10 +220,13 @@ def webhook_list(as_json: bool, **where: Any) -> int:
 @webhook.command("retry")
 @click.argument("trigger_id", metavar="TRIGGER")
 @click.option("--destination", help="Only this destination.")
+@click.option(
+    "--delivered", is_flag=True, help="Also where it was delivered, for a receiver that lost it."
+)
 @target_options
-def webhook_retry(trigger_id: str, destination: str | None, **where: Any) -> int:
+def webhook_retry(trigger_id: str, destination: str | None, delivered: bool, **where: Any) -> int:
     """Try again at once wherever TRIGGER is not delivered, with the same id and body."""
-    wanted = {"trigger_id": trigger_id}
+    wanted: dict[str, Any] = {"trigger_id": trigger_id, "delivered": delivered}
     if destination is not None:
         wanted["destination"] = destination
     body = _call(where, "POST", "/api/v1/webhooks/retry", json=wanted)

@@ -190,7 +190,10 @@ class _Routes:
         body = await _object(request)
         trigger = _text(body, "trigger_id")
         destination = _text(body, "destination") if "destination" in body else None
-        count = await self._daemon.retry_webhook(trigger, destination)
+        delivered = body.get("delivered", False)
+        if not isinstance(delivered, bool):
+            raise HTTPException(400, "delivered must be true or false")
+        count = await self._daemon.retry_webhook(trigger, destination, delivered=delivered)
         if count == 0:
             raise HTTPException(404, f"there is no delivery of {trigger} to try again")
         return json_response({"scheduled": count})

@@ -142,8 +142,10 @@ class Daemon(Protocol):
     async def webhooks(self) -> Sequence[OutboxStatus]:
         """The outbox, newest first."""
 
-    async def retry_webhook(self, trigger_id: str, destination: str | None) -> int:
-        """Schedule deliveries again at once; returns how many."""
+    async def retry_webhook(
+        self, trigger_id: str, destination: str | None, *, delivered: bool
+    ) -> int:
+        """Schedule deliveries again at once, `delivered` ones too if asked; returns how many."""
 
     async def test_webhook(self, destination: str) -> Json:
         """Send a signed test event: {"status": int | None, "error": str | None, "seconds": float}.

@@ -16,7 +16,9 @@ _ARROW = "application/vnd.apache.arrow.stream"
 def document() -> Json:
     """The whole description."""
     text = {"type": "string"}
-    retry = _body({"trigger_id": text, "destination": text}, ["trigger_id"])
+    retry = _body(
+        {"trigger_id": text, "destination": text, "delivered": {"type": "boolean"}}, ["trigger_id"]
+    )
     selection = (
         "monitor", "service_name", "environment", "model", "cohort", "source", "start_ns", "end_ns",
         "force",

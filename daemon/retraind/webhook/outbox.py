@@ -142,12 +142,19 @@ def record(state: State, event: Pending, attempt: Attempt, now_ns: int) -> None:
         )
 
 
-def retry(state: State, trigger_id: str, destination: str | None, now_ns: int) -> int:
-    """Make what is not delivered due at once (destination None: everywhere); returns how many."""
+def retry(
+    state: State, trigger_id: str, destination: str | None, now_ns: int, *, delivered: bool = False
+) -> int:
+    """Make an event due at once (destination None: everywhere); returns at how many.
+
+    `delivered`: also where it was accepted before. Id and body stay the same, so that a receiver
+    that knows the id still starts nothing twice.
+    """
     with state.transaction() as tx:
         rows = tx.run(
-            "outbox_retry", trigger_id=trigger_id, destination=destination, now_us=now_ns // 1000
-        )
+            "outbox_retry", trigger_id=trigger_id, destination=destination, delivered=delivered,
+            now_us=now_ns // 1000,
+        )  # fmt: skip
     return len(rows)
 
 

@@ -211,11 +211,15 @@ def test_webhooks_and_triggers(socket: TestClient, daemon: FakeDaemon) -> None:
     assert row["last_error"] == "secret answer"
     retry = {"trigger_id": "rt_1", "destination": "hook"}
     assert socket.post("/api/v1/webhooks/retry", json=retry).json() == {"scheduled": 1}
+    again = retry | {"delivered": True}
+    assert socket.post("/api/v1/webhooks/retry", json=again).json() == {"scheduled": 1}
+    assert socket.post("/api/v1/webhooks/retry", json=retry | {"delivered": 1}).status_code == 400
     test = socket.post("/api/v1/webhooks/test", json={"destination": "hook"})
     assert test.json()["status"] == 204
     assert socket.get("/api/v1/triggers?limit=5").json() == {"triggers": [{"id": "rt_1"}]}
     assert socket.get("/api/v1/triggers?limit=0").status_code == 400
-    assert daemon.calls == [("retry", "rt_1", "hook"), ("test", "hook"), ("triggers", 5)]
+    retries = [("retry", "rt_1", "hook", asked) for asked in (False, True)]
+    assert daemon.calls == [*retries, ("test", "hook"), ("triggers", 5)]
 
 
 def test_status_is_plain_json_without_what_receivers_answered(socket: TestClient) -> None:

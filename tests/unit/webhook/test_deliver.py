@@ -22,7 +22,7 @@ def test_a_delivered_event_satisfies_the_reference_libraries(world: World, recei
     body = world.add("rt_1", destination)
     world.clock = ManualClock(time.time_ns())  # the library checks the timestamp
     with world.state.transaction() as tx:
-        tx.run("outbox_retry", trigger_id="rt_1", destination=None,
+        tx.run("outbox_retry", trigger_id="rt_1", destination=None, delivered=False,
                now_us=world.clock.now_ns() // 1000)  # fmt: skip
     assert world.attempt(world.delivery(destination)) == 0.0
     path, headers, sent = receiver.requests[0]

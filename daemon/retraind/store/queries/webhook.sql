@@ -33,12 +33,12 @@ where status = 'pending' and destination = $destination and expires_at <= make_t
 returning trigger_id
 
 -- name: outbox_retry
--- Make an event due now wherever it is not delivered, with at least a day until it expires.
+-- Make an event due now, with at least a day until it expires; where it is delivered only when asked.
 update state.outbox
 set status = 'pending', attempts = 0, next_attempt = make_timestamp($now_us), finished_at = null,
     expires_at = greatest(expires_at, make_timestamp($now_us) + interval 1 day)
 where trigger_id = $trigger_id and destination = coalesce($destination::varchar, destination)
-  and status <> 'delivered'
+  and ($delivered or status <> 'delivered')
 returning trigger_id, destination
 
 -- name: outbox_settle
