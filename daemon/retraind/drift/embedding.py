@@ -48,7 +48,7 @@ NORM_RATIO = 1.25
 """Mean lengths that differ more come from another model, or another scaling."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class EmbeddingSums:
     """Sums over n sessions in fixed point: lengths, whitened vectors (d,), features (256,).
 

@@ -142,8 +142,8 @@ class Vocabulary:
         rise = current.mean - reference.mean
         a, b = current.variance_of_mean, reference.variance_of_mean
         freedom = (a + b) ** 2 / (a**2 / (n - 1) + b**2 / (m - 1)) if a + b else n + m - 2.0
-        error = math.sqrt(a + b)
-        statistic = rise / error if error else math.copysign(math.inf, rise) if rise else 0.0
+        error = max(math.sqrt(a + b), 1 / MILLION)  # shares are rounded to that
+        statistic = rise / error
         return ShareResult(
             method=METHOD,
             n=n,
