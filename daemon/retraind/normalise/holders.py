@@ -88,7 +88,7 @@ class Decoded:
         somewhere: most holders lack most of what the table asks for.
         """
         if self._indexed is None:
-            self._indexed = np.zeros(len(self.distinct), dtype=bool)
+            self._indexed = np.zeros(int(self.code.max(initial=-1)) + 1, dtype=bool)
         asked = np.zeros(len(self._indexed), dtype=bool)
         asked[codes] = True
         for code in np.flatnonzero(asked & ~self._indexed).tolist():
@@ -116,6 +116,7 @@ class Listed(Decoded):
 
     def __init__(self, owners: Indices, values: list[Any]) -> None:
         self.owners, self.places = owners, None
+        self._indexed, self._having = None, {}
         self.code = np.arange(len(owners), dtype=np.int32)
         self._values = dict(enumerate(values))
 
@@ -130,6 +131,7 @@ class Holders:
         self.incomplete: Mask = np.zeros(attributes.owners, dtype=bool)
         self._typed_events: TypedValues | None = None
         self._typed_resources: TypedValues | None = None
+        self._texts: dict[tuple[str, str], pa.StringArray] = {}
         self._shown: dict[str, Mask | None] = {}
         self._decoded: dict[tuple[str, str, str], Decoded | None] = {}
 
@@ -155,9 +157,13 @@ class Holders:
         """A text that every span has: its name, status message or scope."""
         if self.around is None:
             return None
-        texts = {"name": self.around.names, "status.message": self.around.status_messages}
-        found = self.around.scopes if path.form == "scope" else texts[path.holder]
-        return found if found.null_count == len(found) else without_placeholders(found)
+        key = (path.form, path.holder)
+        if key not in self._texts:
+            texts = {"name": self.around.names, "status.message": self.around.status_messages}
+            found = self.around.scopes if path.form == "scope" else texts[path.holder]
+            nothing = found.null_count == len(found)
+            self._texts[key] = found if nothing else without_placeholders(found)
+        return self._texts[key]
 
     def carried(self, path: Path, column_type: Any) -> tuple[Held, pa.Array] | None:
         """An attribute of the resource or of an event: the spans that have it, and the values."""

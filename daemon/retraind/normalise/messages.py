@@ -34,6 +34,7 @@ _ROLES = {
 # Tuples: what a sender calls a role or a type may not be hashable.
 _OTHER_PARTS = ("reasoning", "blob", "uri", "file")
 _FINISH = ("finish_reason", "stop_reason", "finishReason")
+_FINISHING = frozenset(_FINISH)
 _SPEAKERS = ("user", "assistant", "system")
 _ROLES_IN_ORDER = ("user", "assistant", "system", "tool")
 # Objects that hold the messages rather than being one.
@@ -117,6 +118,8 @@ def _unwrapped(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _finish(value: dict[str, Any]) -> str | None:
+    if _FINISHING.isdisjoint(value):
+        return None
     for name in _FINISH:
         reason = value.get(name)
         if reason and isinstance(reason, str):
@@ -135,6 +138,8 @@ def role_of(
 ) -> str:
     """The role a message says, else what its parts tell, else the default."""
     said = value.get("role") or value.get("_role") or outer.get("role") or value.get("event.name")
+    if said in _ROLES_IN_ORDER:
+        return said  # type: ignore[no-any-return]
     for name in (said, value.get("type")):
         if isinstance(name, str):
             lower = name.lower()
@@ -208,13 +213,13 @@ def is_canonical(value: object) -> bool:
     if not isinstance(value, list) or not value:
         return False
     for message in value:
-        if not isinstance(message, dict) or message.get("role") not in _ROLES_IN_ORDER:
+        if type(message) is not dict or message.get("role") not in _ROLES_IN_ORDER:
             return False
         parts = message.get("parts")
-        if not isinstance(parts, list) or "tool_calls" in message:
+        if type(parts) is not list or "tool_calls" in message:
             return False
         for part in parts:
-            if not isinstance(part, dict) or not _is_canonical_part(part):
+            if type(part) is not dict or not _is_canonical_part(part):
                 return False
     return any(message["parts"] for message in value)
 

@@ -10,6 +10,10 @@ import orjson
 Part = dict[str, Any]
 
 _TOOL_ROLES = frozenset(("tool", "function", "toolmessage", "gen_ai.tool.message"))
+_SPEAKERS = ("user", "assistant", "system")
+_CALLING = frozenset((
+    "tool_calls", "additional_kwargs", "function_call", "function_call_name",
+))  # fmt: skip
 _CONTENT = (
     "content", "_content", "contents", "text", "prompt", "completion", "combined_chunk_content",
 )  # fmt: skip
@@ -38,7 +42,10 @@ def parts_of(message: dict[str, Any]) -> list[Part]:
 def _tool_response(message: dict[str, Any], parts: list[Part]) -> Part | None:
     """A tool's answer, when the message is one and holds nothing but texts."""
     identity = message.get("tool_call_id")
-    role = str(message.get("role") or message.get("event.name", "")).lower()
+    sent = message.get("role") or message.get("event.name", "")
+    if identity is None and sent in _SPEAKERS:
+        return None
+    role = str(sent).lower()
     if role in _TOOL_ROLES and identity is None:
         identity = message.get("id")
     answers = role in _TOOL_ROLES or isinstance(identity, str)
@@ -64,6 +71,8 @@ def _content(message: dict[str, Any]) -> list[Any]:
 
 def _calls(message: dict[str, Any]) -> list[Part]:
     """The tool calls that stand beside the content, in the newer or the older spelling."""
+    if _CALLING.isdisjoint(message):
+        return []
     calls = message.get("tool_calls")
     if calls is None and isinstance(message.get("additional_kwargs"), dict):
         calls = message["additional_kwargs"].get("tool_calls")
@@ -86,10 +95,12 @@ def _block(item: object) -> list[Part]:
     wrapped = item.get("message_content")
     block: dict[str, Any] = wrapped if isinstance(wrapped, dict) else item
     kind = _kind(block)
-    named = next((name for name in _NAMED if isinstance(block.get(name), dict)), None)
-    if kind not in _READERS and named is not None:
-        return _NAMED[named](block[named])
-    return _READERS.get(kind, _unknown)(block)
+    if kind in _READERS:
+        return _READERS[kind](block)
+    for name, read in _NAMED.items():
+        if isinstance(block.get(name), dict):
+            return read(block[name])
+    return _unknown(block)
 
 
 def _unknown(block: dict[str, Any]) -> list[Part]:

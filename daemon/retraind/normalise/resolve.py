@@ -118,36 +118,28 @@ def _one_convention_a_group(
 
 def _by_position(found: Resolved, column: Column, options: list[Choice]) -> tuple[pa.Array, Any]:
     """Values taken as they are (or scaled)."""
-    typed, owners = found.holders.typed, found.holders.attributes.owners
-    kind = found.holders.attributes.kind
-    winner = np.zeros(owners, dtype=np.int64)
-    rows = np.full(owners, -1, dtype=np.int32)
-    elsewhere = np.full(owners, -1, dtype=np.int32)
+    attributes = found.holders.attributes
+    winner = np.zeros(attributes.owners, dtype=np.int64)
+    place = np.full(attributes.owners, -1, dtype=np.int32)
     pool: list[pa.Array] = []
+    size = 0
     for number, option in enumerate(options, start=1):
         if number > 1:
             option.keep(winner[option.owners] == 0)
         winner[option.owners] = number
-        if option.values is None:
-            rows[option.owners] = option.places
-            if option.source.scale is None:
-                as_sent = kind[option.places] == NATIVE[column.type]
-                found.exact[option.places[as_sent]] = True
-        else:
-            elsewhere[option.owners] = option.places + sum(map(len, pool))
-            pool.append(option.values)
-    if column.type in NATIVE:
-        values = typed.take(column.type, rows)  # type: ignore[arg-type]
-    else:
-        values = pa.nulls(owners, ARROW_TYPES[column.type])
-    if pool:
-        others = pa.concat_arrays(pool).take(pa.array(elsewhere, mask=elsewhere < 0))
-        values = others if (rows < 0).all() else pc.coalesce(values, others)
-    scaled = np.array([False, *(option.source.scale is not None for option in options)])
-    if scaled.any():
-        factor = np.array([1.0, *(option.source.scale or 1.0 for option in options)])[winner]
-        values = pc.if_else(pa.array(scaled[winner]), pc.multiply(values, pa.array(factor)), values)
-    return values, winner
+        values, places, scale = option.values, option.places, option.source.scale
+        if values is None:
+            if scale is None:
+                as_sent = attributes.kind[places] == NATIVE[column.type]
+                found.exact[places[as_sent]] = True
+            values = found.holders.typed.take(column.type, places)  # type: ignore[arg-type]
+            places = np.arange(len(places), dtype=np.int32)
+        place[option.owners] = places + size
+        pool.append(values if scale is None else pc.multiply(values, scale))
+        size += len(values)
+    if options[0].values is None and len(pool[0]) == len(place):  # everyone has the first
+        return pool[0], winner
+    return pa.concat_arrays(pool).take(pa.array(place, mask=place < 0)), winner
 
 
 def _by_distinct(found: Resolved, column: Column, options: list[Choice]) -> tuple[pa.Array, Any]:
@@ -200,8 +192,10 @@ def _distinct_ids(
     ids = np.full(len(option.owners), -1, dtype=np.int32)
     same = np.zeros(len(option.owners), dtype=bool)
     if option.values is not None:
-        encoded = option.values.dictionary_encode()
-        kinds: Any = [(slice(None), option.places, STRING, encoded)]
+        values, places = option.values, option.places
+        if len(places) < len(values):
+            values, places = values.take(pa.array(places)), np.arange(len(places), dtype=np.int32)
+        kinds: Any = [(slice(None), places, STRING, values.dictionary_encode())]
     else:
         kinds = _encoded(attributes, option.places)
     for those, places, kind, encoded in kinds:

@@ -158,7 +158,7 @@ def _pointed(
             values.append(found)
     if not values:
         return None
-    place = np.full(len(decoded.distinct), -1, dtype=np.int32)
+    place = np.full(int(codes.max()) + 1, -1, dtype=np.int32)
     place[taken] = np.arange(len(taken), dtype=np.int32)
     places = place[codes]
     option = Choice(

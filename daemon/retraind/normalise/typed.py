@@ -89,15 +89,13 @@ class TypedValues:
         kept: Rows = places[good]
         return kept
 
-    def take(self, column_type: PlainType, rows: Rows) -> pa.Array:
-        """The value of each attribute in `rows`; NULL for -1."""
-        missing = rows < 0
-        index = pa.array(rows, mask=missing) if missing.any() else pa.array(rows)
-        values = self.attributes.values(NATIVE[column_type]).take(index)
+    def take(self, column_type: PlainType, places: Rows) -> pa.Array:
+        """The values of usable attributes."""
+        values = self.attributes.values(NATIVE[column_type]).take(pa.array(places))
         if column_type not in self._coerced:
             return values
         position, arrays = self._coerced[column_type]
-        coerced = np.where(missing, -1, position[rows])
+        coerced = position[places]
         if not (coerced >= 0).any():
             return values
         extra = pa.concat_arrays(arrays).take(pa.array(coerced, mask=coerced < 0))
