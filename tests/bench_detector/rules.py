@@ -62,4 +62,4 @@ def _scouter(r: Values, c: Values) -> bool:
     known = r > 0
     p, q = r[known] / r.sum() + 1e-10, c[known] / c.sum() + 1e-10
     psi = float(((q - p) * np.log(q / p)).sum())
-    return psi > float(stats.chi2.isf(0.05, max(1, known.sum() - 1))) / c.sum()
+    return psi > float(stats.chi2.isf(0.05, max(1, known.sum() - 1)) / c.sum())
