@@ -38,8 +38,8 @@ KIND = "embedding/v1"
 FEATURES = 256
 RIDGE = 0.1
 """Times the mean eigenvalue of the covariance."""
-SHIFT_METHOD = f"whitened-mean/ridge{RIDGE}/pearson3/v1"
-CLUSTER_METHOD = f"rff{FEATURES}-mmd/pearson3/v1"
+SHIFT_METHOD = f"whitened-mean/ridge{RIDGE}/cumulants4/v1"
+CLUSTER_METHOD = f"rff{FEATURES}-mmd/cumulants4/v1"
 SMALLEST_REFERENCE = 500
 FROZEN_SESSIONS = 10_000
 HELD_OUT_ONE_IN = 2

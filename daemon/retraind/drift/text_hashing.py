@@ -24,7 +24,7 @@ HashArray = npt.NDArray[np.uint64]
 ONE = 1 << 30
 """A coordinate of 1 in fixed point: 2^33 sessions fit into 64 bits."""
 BUCKETS = 1024
-METHOD = f"hashed-mean{BUCKETS}/pearson3/v1"
+METHOD = f"hashed-mean{BUCKETS}/cumulants4/v1"
 SMALLEST_REFERENCE = 500
 MOMENT_SESSIONS = 3000
 WORD, PAIR = 2, 1
