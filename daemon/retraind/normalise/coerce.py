@@ -36,8 +36,16 @@ def coerced(value: Any, column_type: ColumnType) -> Any:
 def _text(value: Any) -> str | None:
     if isinstance(value, str):
         return value
-    dumped = orjson.dumps(value).decode()
+    dumped = written(value)
     return None if dumped in PLACEHOLDERS else dumped
+
+
+def written(value: Any) -> str | None:
+    """A value as JSON text; None when it nests deeper than JSON can be written."""
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:
+        return None
 
 
 def _flag(value: Any) -> bool | None:

@@ -9,15 +9,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 
 from retraind.normalise import said
-from retraind.normalise.coerce import is_placeholder, unquoted
+from retraind.normalise.coerce import is_placeholder, unquoted, written
 from retraind.normalise.conventions import Column, Source
 from retraind.normalise.documents import documents_of
 from retraind.normalise.parts import loaded
-from retraind.normalise.reading import Read, add, read
+from retraind.normalise.reading import Read, add, each_once, read
 from retraind.normalise.resolve import Resolved
 from retraind.normalise.sources import permitted
 
@@ -58,8 +57,13 @@ def _each(part: str) -> Callable[[list[dict[str, Any]]], list[Any] | None]:
 
 
 def _dumped(found: Read) -> pa.StringArray:
-    """The values as JSON."""
-    return _column(found, lambda value: orjson.dumps(value).decode(), pa.string())
+    """The values as JSON, without those that nest deeper than it can be written."""
+    column = _column(found, written, pa.string())
+    for owner in np.flatnonzero(
+        (found.place > 0) & ~column.is_valid().to_numpy(zero_copy_only=False)
+    ).tolist():
+        found.values[owner], found.place[owner] = None, 0
+    return column
 
 
 def _column(found: Read, make: Callable[[Any], Any], kind: pa.DataType) -> pa.Array:
@@ -105,15 +109,11 @@ def _object(resolved: Resolved, column: Column) -> None:
             continue
         found.keys.append(source.key)
         wanted = (np.ones(owners, dtype=bool) & allowed)[decoded.owners]
-        known: dict[int, dict[str, Any]] = {}
-        taken = zip(decoded.code[wanted].tolist(), decoded.owners[wanted].tolist(), strict=True)
-        for code, owner in taken:
-            if code not in known:
-                known[code] = _members(decoded.value(code))
-            if known[code]:
-                before = found.values[owner]
-                found.place[owner] = found.place[owner] or len(found.keys)
-                found.values[owner] = known[code] if before is None else known[code] | before
+        places = np.flatnonzero(wanted).astype(np.int32)
+        for _, owner, members in each_once(decoded, places, _members):
+            before = found.values[owner]
+            found.place[owner] = found.place[owner] or len(found.keys)
+            found.values[owner] = members if before is None else members | before
     add(resolved, column.name, found, _dumped(found))
 
 

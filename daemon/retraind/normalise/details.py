@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from retraind.decode.columnar import Indices
 from retraind.normalise import content, messages, schema
 from retraind.normalise.attributes import Attributes, Rows
-from retraind.normalise.coerce import canonical_text, is_placeholder
+from retraind.normalise.coerce import canonical_text, is_placeholder, written
 from retraind.normalise.conventions import COLUMNS
 from retraind.normalise.resolve import Resolved, resolve, source_json
 
@@ -140,7 +140,7 @@ def _of_input(found: list[Row]) -> Row:
     said = messages.said(found, "input")
     user = any(message["role"] == "user" for message in found)
     row = {
-        "input_messages": orjson.dumps(found).decode(),
+        "input_messages": written(found),
         "system_instructions": said.system,
         "input_text": said.text if user else None,
     }
@@ -152,7 +152,7 @@ def _of_output(found: list[Row]) -> Row:
         return {}
     said = messages.said(found, "output")
     row = {
-        "output_messages": orjson.dumps(found).decode(),
+        "output_messages": written(found),
         "output_text": said.text,
         "called_tools": said.tools or None,
     }

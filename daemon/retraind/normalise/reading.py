@@ -63,22 +63,33 @@ def read(resolved: Resolved, column: Column, convert: Callable[[Any, Source], An
     owners = resolved.holders.attributes.owners
     found = Read([None] * owners, np.zeros(owners, dtype=np.int64))
     for source, places, decoded in offers(resolved, column, found):
-        known: dict[int, Any] = {}
-        codes, holders = decoded.code[places].tolist(), decoded.owners[places].tolist()
-        for code, owner in zip(codes, holders, strict=True):
-            if code not in known:
-                known[code] = safely(convert, decoded.value(code), source)
-            if known[code]:
-                found.values[owner], found.place[owner] = known[code], len(found.keys)
+        for _, owner, value in each_once(decoded, places, _of(source, convert)):
+            found.values[owner], found.place[owner] = value, len(found.keys)
     return found
 
 
-def safely(convert: Callable[[Any, Source], Any], value: Any, source: Source) -> Any:
-    """The converted value; None for one that is nested too deep to walk."""
-    try:
-        return convert(inside(value, source.path), source)
-    except RecursionError:
-        return None
+def _of(source: Source, convert: Callable[[Any, Source], Any]) -> Callable[[Any], Any]:
+    """The conversion of what a source's holder has."""
+    return lambda value: convert(inside(value, source.path), source)
+
+
+def each_once(
+    decoded: Decoded, places: Indices, convert: Callable[[Any], Any]
+) -> Iterator[tuple[int, int, Any]]:
+    """(place, owner, converted value) of those for which `convert` finds something.
+
+    Each distinct text is converted once; nothing is found in one that is nested too deep to walk.
+    """
+    known: dict[int, Any] = {}
+    codes, owners = decoded.code[places].tolist(), decoded.owners[places].tolist()
+    for place, code, owner in zip(places.tolist(), codes, owners, strict=True):
+        if code not in known:
+            try:
+                known[code] = convert(decoded.value(code))
+            except RecursionError:
+                known[code] = None
+        if known[code]:
+            yield place, owner, known[code]
 
 
 def add(resolved: Resolved, name: str, found: Read, values: pa.Array) -> None:

@@ -7,19 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from retraind.decode.columnar import Indices
 from retraind.normalise import messages
 from retraind.normalise.attributes import STRING
+from retraind.normalise.coerce import written
 from retraind.normalise.conventions import Column, Source
 from retraind.normalise.holders import Decoded
 from retraind.normalise.lone import lone_texts
 from retraind.normalise.parts import loaded
 from retraind.normalise.paths import follow
-from retraind.normalise.reading import Read, add, offers, read
+from retraind.normalise.reading import Read, add, each_once, offers, read
 from retraind.normalise.resolve import Resolved, Winner
 
 _INFERENCE = ("chat", "text_completion")
@@ -100,34 +100,31 @@ def _take_read(
 ) -> tuple[list[int], list[int]]:
     """Read the lists one by one: the owners that have one, and the places of those kept as sent.
 
-    Runs for most messages that libraries send in a form of their own: each distinct text once.
+    Runs for most messages that libraries send in a form of their own.
     """
     convert = _converter(source, direction)
-    plain = source.path.plain
+
+    def reading(value: Any) -> tuple[str | None, messages.Said] | None:
+        """The messages as JSON (None: as they were sent), and what they say."""
+        found = convert(value)
+        if source.path.plain and found is value:
+            return None, messages.said(found, direction)
+        text = written(found) if found else None
+        return None if text is None else (text, messages.said(found, direction))
+
     taken, same = [], []
-    known: dict[int, tuple[str, messages.Said, bool] | None] = {}
-    codes, owners = decoded.code[places].tolist(), decoded.owners[places].tolist()
-    for place, code, owner in zip(places.tolist(), codes, owners, strict=True):
-        if code not in known:
-            value = decoded.value(code)
-            said = convert(value)
-            as_sent = plain and said is value
-            known[code] = said and (
-                decoded.distinct[code] if as_sent else orjson.dumps(said).decode(),
-                messages.said(said, direction),
-                as_sent,
-            )
-        reading = known[code]
-        if reading:
-            text, said, as_sent = reading
-            found.values[owner], found.texts[owner] = text, said.text
-            if said.system is not None:
-                found.systems[owner] = said.system
-            if said.tools:
-                found.tools[owner] = said.tools
-            taken.append(owner)
-            if as_sent:
-                same.append(place)
+    for place, owner, (text, said) in each_once(decoded, places, reading):
+        found.texts[owner] = said.text
+        if text is None:
+            found.values[owner] = decoded.distinct[decoded.code[place]]
+            same.append(place)
+        else:
+            found.values[owner] = text
+        if said.system is not None:
+            found.systems[owner] = said.system
+        if said.tools:
+            found.tools[owner] = said.tools
+        taken.append(owner)
     return taken, same
 
 
@@ -173,13 +170,7 @@ def _converter(source: Source, direction: messages.Direction) -> Callable[[Any],
         hollow = path.plain and not any(message["parts"] for message in found)
         return None if hollow else found
 
-    def convert_shallow(value: Any) -> Any:
-        try:
-            return convert(value)
-        except RecursionError:  # nested too deep to walk
-            return None
-
-    return convert_shallow
+    return convert
 
 
 def _only_texts(value: Any) -> bool:
