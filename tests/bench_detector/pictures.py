@@ -11,6 +11,8 @@ from .svg import Axis, chart
 
 FOLDER = Path("docs/pictures")
 AT_REST = "flagged_at_rest"
+LEFT_OUT = ("and in a band", "Evidently PSI", "PSI > .25", "KS, chi2 .05")
+"""Lines that would lie on others."""
 N_TICKS = (50, 100, 500, 1000, 5000)
 SHIFTS = (
     "mean +0.5 sd", "mean +0.2 sd", "spread x1.25", "5 % of mass at +3 sd",
@@ -22,7 +24,7 @@ def false_alarms(sections: list[dict[str, Any]]) -> str:
     """Unchanged windows flagged, by n, with a reference of ten windows."""
     tables = [section["data"][AT_REST] for section in sections if AT_REST in section["data"]]
     found = tables[1]  # the references of 10,000 sessions come first, then those of ten windows
-    names = [name for name in found if name not in ("and in a band", "Evidently PSI", "PSI > .25")]
+    names = [name for name in found if name not in LEFT_OUT]
     lines = {name: [(float(n), 100 * share) for n, share in found[name].items()] for name in names}
     return chart(
         "Windows flagged although nothing changed, reference of ten windows",
@@ -61,7 +63,7 @@ def delays(sections: list[dict[str, Any]]) -> str:
         "A fail rate from 5 to 10 %: how soon it is seen, and at what price",
         Axis("false alarms per 1000 windows of 100 calls (0 is drawn at 0.01)",
              (0.01, 0.1, 1, 10, 100), log=True),
-        Axis("median calls until seen", (0, 500, 1000, 1500, 2000)), lines, joined=False,
+        Axis("median calls until seen", (0, 1000, 2000, 3000, 4000, 5000)), lines, joined=False,
     )  # fmt: skip
 
 

@@ -11,9 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, HEIGHT = 760, 400
-LEFT, RIGHT, TOP, BOTTOM = 60, 210, 46, 48
-COLOURS = ("#0b6e4f", "#c8553d", "#3d5a80", "#e09f3e", "#7b2d8e", "#6c757d", "#1f9ed1", "#8d6e63")
+WIDTH, HEIGHT = 800, 400
+LEFT, RIGHT, TOP, BOTTOM = 60, 250, 46, 48
+COLOURS = (
+    "#0b6e4f", "#c8553d", "#3d5a80", "#e09f3e", "#7b2d8e", "#6c757d", "#1f9ed1", "#8d6e63",
+    "#000000", "#d81b60", "#9ccc65",
+)  # fmt: skip
 Points = Sequence[tuple[float, float]]
 
 
