@@ -9,6 +9,8 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
+from retraind.normalise.combinations import combinations
+
 _COLUMNS = ("system_instructions", "tool_definitions", "temperature", "top_p", "max_tokens")
 _DIGITS = 16
 
@@ -20,19 +22,18 @@ def fingerprints(columns: dict[str, Any]) -> pa.StringArray:
     whatever convention they came in.
     """
     owners = len(columns[_COLUMNS[0]])
-    signature = np.zeros(owners, dtype=np.int64)
     present = []
     for name in _COLUMNS:
         if columns[name].null_count < owners:
             encoded = columns[name].dictionary_encode()
             code = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False) + np.int64(1)
             entries = [None, *encoded.dictionary.to_pylist()]
-            _, signature = np.unique(signature * len(entries) + code, return_inverse=True)
             present.append((name, entries, code))
-    _, first, place = np.unique(signature, return_index=True, return_inverse=True)
+    codes = ((code, len(entries)) for _, entries, code in present)
+    examples, place = combinations(codes, owners)
     texts = [
         _hash({name: entries[code[example]] for name, entries, code in present})
-        for example in first.tolist()
+        for example in examples
     ]
     return pa.array(texts, pa.string()).take(pa.array(place))
 

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from retraind.normalise import nested
 from retraind.normalise.attributes import ARRAY, STRING, Attributes, Mask, Rows
 from retraind.normalise.coerce import canonical_text
+from retraind.normalise.combinations import combinations
 from retraind.normalise.conventions import Column
 from retraind.normalise.holders import Holders, Surroundings
 from retraind.normalise.sources import Choice, choose, operations
@@ -251,18 +252,9 @@ def _texts(kind: int, raw: Any) -> tuple[list[str], bool]:
 
 def source_json(winners: list[Winner], owners: int) -> pa.StringArray:
     """JSON object of column to key for each owner, built once per distinct combination."""
-    signature = np.zeros(owners, dtype=np.int64)
-    size = 1
-    for winner in winners:
-        base = len(winner.keys) + 1
-        if size * base >= 2**62:
-            distinct, signature = np.unique(signature, return_inverse=True)
-            size = len(distinct)
-        signature = signature * base + winner.place
-        size *= base
-    _, first, index = np.unique(signature, return_index=True, return_inverse=True)
+    examples, index = combinations(((w.place, len(w.keys) + 1) for w in winners), owners)
     texts: list[str | None] = []
-    for example in first.tolist():
+    for example in examples:
         entry = {
             winner.column: winner.keys[winner.place[example] - 1]
             for winner in winners

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from retraind.decode.columnar import Indices
 from retraind.normalise import messages
-from retraind.normalise.attributes import STRING
+from retraind.normalise.attributes import STRING, Mask
 from retraind.normalise.coerce import written
 from retraind.normalise.conventions import Column, Source
 from retraind.normalise.holders import Decoded
@@ -82,12 +82,12 @@ def _messages(resolved: Resolved, column: Column, direction: messages.Direction)
     for source, wanted, decoded in offers(resolved, column, found):
         places = wanted
         if source.path.plain:
-            places = _take_lone(found, decoded, wanted, direction)
+            is_lone = _take_lone(found, decoded, wanted, direction)
+            _keep_once(resolved, decoded, wanted[is_lone])
+            places = wanted[~is_lone]
         taken, same = _take_read(found, decoded, places, source, direction)
         found.place[taken] = len(found.keys)
-        if source.path.plain:
-            lone = np.setdiff1d(wanted, places, assume_unique=True)
-            _keep_once(resolved, decoded, [*lone.tolist(), *same])
+        _keep_once(resolved, decoded, np.array(same, dtype=np.int32))
     return found
 
 
@@ -130,21 +130,20 @@ def _take_read(
 
 def _take_lone(
     found: Spoken, decoded: Decoded, wanted: Indices, direction: messages.Direction
-) -> Indices:
-    """Take the lists that hold one text and nothing to decode; gives the places that are left."""
+) -> Mask:
+    """Take the lists that hold one text and nothing to decode: which of the wanted are such."""
     raw = decoded.array.take(pa.array(wanted))
     is_lone, texts = lone_texts(raw, direction)
-    if not is_lone.any():
-        return wanted
-    owners = decoded.owners[wanted[is_lone]]
-    found.lone.append((owners, raw.filter(pa.array(is_lone)), texts))
-    found.place[owners] = len(found.keys)
-    return wanted[~is_lone]
+    if is_lone.any():
+        owners = decoded.owners[wanted[is_lone]]
+        found.lone.append((owners, raw.filter(pa.array(is_lone)), texts))
+        found.place[owners] = len(found.keys)
+    return is_lone
 
 
-def _keep_once(resolved: Resolved, decoded: Decoded, places: list[int]) -> None:
+def _keep_once(resolved: Resolved, decoded: Decoded, places: Indices) -> None:
     """Texts that a column shows as they were sent need not stay among the attributes."""
-    if places and decoded.places is not None:
+    if len(places) and decoded.places is not None:
         kept = decoded.places[places]
         resolved.exact[kept[resolved.holders.attributes.kind[kept] == STRING]] = True
 
