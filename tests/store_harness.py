@@ -43,6 +43,8 @@ def spans(ids: Sequence[int], *, at_ns: int = NOW_NS, text: str = "") -> pa.Tabl
             "start_time": pa.array([at_ns] * len(ids)).cast(pa.timestamp("ns")),
             "input_tokens": pa.array(list(ids), pa.int64()),
             "attributes": ['{"k":"' + text + '"}'] * len(ids),
+            "resource": ['{"service.name":"shop"}'] * len(ids),
+            "norm_source": [f'{{"input_tokens":"tokens.{i % 3}"}}' if i % 4 else None for i in ids],
         }
     )
 

@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from retraind.decode import decode_traces
 from retraind.normalise import normalise_traces
+from retraind.store.commit import inserts
 from retraind.store.queries import schema_script
 
 from .payload import requests
@@ -57,12 +58,8 @@ def _stored(rows: pa.Table) -> pa.Table:
 
 
 def insert_rate(tables: dict[str, pa.Table], commits: int, threads: int) -> float:
-    """Spans a second of BEGIN, one INSERT SELECT a table, COMMIT into one fresh file."""
+    """Spans a second of BEGIN, the INSERTs of each table, COMMIT into one fresh file."""
     folder = Path(tempfile.mkdtemp(prefix="retraind-bench-"))
-    inserts = [
-        f"INSERT INTO {name} ({', '.join(rows.column_names)}) SELECT * FROM {name}_rows"
-        for name, rows in tables.items()
-    ]
     try:
         with duckdb.connect(str(folder / "bare.duckdb")) as connection:
             connection.execute("SET checkpoint_threshold = '1TB'")
@@ -74,8 +71,9 @@ def insert_rate(tables: dict[str, pa.Table], commits: int, threads: int) -> floa
                 for name, rows in tables.items():
                     connection.register(f"{name}_rows", rows)
                 connection.execute("BEGIN")
-                for insert in inserts:
-                    connection.execute(insert).fetchall()
+                for name in tables:
+                    for insert in inserts("bare", name, f"{name}_rows"):
+                        connection.execute(insert).fetchall()
                 connection.execute("COMMIT")
                 for name in tables:
                     connection.unregister(f"{name}_rows")

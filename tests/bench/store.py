@@ -14,6 +14,7 @@ import pyarrow as pa
 from retraind.clock import SystemClock
 from retraind.config.settings import Store
 from retraind.model import ExportResult, WriteBatch
+from retraind.store.commit import inserts
 from retraind.store.database import Database
 from retraind.store.queries import schema_script
 from retraind.telemetry import Telemetry
@@ -72,7 +73,8 @@ def bare_rate(rows: pa.Table, folder: Path) -> float:
         for _ in range(COMMITS):
             connection.register("batch", rows)
             connection.execute("BEGIN")
-            connection.execute("INSERT INTO spans SELECT * FROM batch").fetchall()
+            for insert in inserts("bare", "spans", "batch"):
+                connection.execute(insert).fetchall()
             connection.execute("COMMIT")
             connection.unregister("batch")
         return ROWS * COMMITS / (time.perf_counter() - started)

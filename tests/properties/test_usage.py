@@ -31,6 +31,8 @@ TYPES = {
 def cursor() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect(":memory:") as connection:
         connection.execute(schema_script("segment", "memory"))
+        connection.execute("CREATE TABLE plain AS FROM spans")
+        connection.execute("DROP VIEW spans; ALTER TABLE plain RENAME TO spans")
         create_usage_view(connection)
         yield connection
 

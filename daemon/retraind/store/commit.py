@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from retraind.model import ExportResult, WriteBatch
+from retraind.store.queries import named_queries
 
 TABLES = ("spans", "evaluations", "logs", "span_details", "quarantine")
 _REQUEST = {
@@ -76,6 +77,16 @@ def stored_rows(parts: Sequence[Part], table: str, first_seq: int) -> pa.Table |
     return rows.append_column("seq", pa.array(seq)).append_column(
         "received_at", pa.array(received).cast(pa.timestamp("ns"))
     )
+
+
+def inserts(catalog: str, table: str, rows: str) -> list[str]:
+    """Statements that insert a relation, `rows` in SQL, into a table of a segment, by name."""
+    if table != "spans":
+        return [f"INSERT INTO {catalog}.main.{table} BY NAME FROM {rows}"]
+    return [
+        named_queries()[name].replace("{catalog}", catalog).replace("{rows}", rows)
+        for name in ("insert_texts", "insert_spans")
+    ]
 
 
 def ledger_rows(parts: Sequence[Part], committed_ns: int) -> pa.Table:

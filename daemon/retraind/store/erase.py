@@ -143,7 +143,12 @@ def _conditions(selection: Selection) -> dict[str, str]:
     said = "".join(
         f" OR (source = 'api:feedback' AND evaluator = {quoted(user)})" for user in selection.users
     )
-    logged = [traced, *(f"contains(attributes, {quoted(each)})" for each in _members(selection))]
+    answered = "json_extract_string(attributes, '/gen_ai.response.id')"
+    logged = [
+        traced,
+        f"(trace_id IS NULL AND {answered} IN (FROM erased_response_id))",
+        *(f"contains(attributes, {quoted(each)})" for each in _members(selection)),
+    ]
     return {
         "spans": traced,
         "span_details": traced,

@@ -25,7 +25,9 @@ from retraind.clock import Clock
 from retraind.config import settings
 from retraind.errors import StoreError, StoreFatal, StoreUnavailable
 from retraind.model import HOUR_NS
+from retraind.store.commit import inserts
 from retraind.store.engine import Cursor, run, store_errors, unregister
+from retraind.store.queries import SEGMENT_VERSION
 from retraind.store.seal import fingerprint, measured, without
 from retraind.store.segments import ATTACHED_FOR_ONE_READ, MERGING, Segment, Segments
 from retraind.store.views import STORED
@@ -184,6 +186,7 @@ class Merger:
         merged = replace(
             sources[0],
             id=segments.next_id(),
+            schema_version=SEGMENT_VERSION,
             created_ns=min(segment.created_ns for segment in sources),
             sealed_ns=max(segment.sealed_ns or 0 for segment in sources),
         )
@@ -220,7 +223,8 @@ class Merger:
                     f"SELECT * FROM {source.catalog}.main.{table}{without(left_out, table)}"  # noqa: S608
                     for source in sources
                 )
-                run(self._cursor, f"INSERT INTO {catalog}.main.{table} BY NAME {rows}")
+                for statement in inserts(catalog, table, f"({rows})"):
+                    run(self._cursor, statement)
             self._require_space(sources)
             engine.checkpoint(self._cursor, catalog)
             engine.detach(catalog)

@@ -15,7 +15,7 @@ import structlog
 
 from retraind.errors import StartError
 from retraind.store.engine import Cursor, Engine, run, transaction
-from retraind.store.queries import SCHEMA_VERSION, schema_script
+from retraind.store.queries import SCHEMA_VERSION, SEGMENT_VERSION, schema_script
 from retraind.store.seal import measured
 from retraind.store.segments import MERGING, Segment, Segments
 from retraind.store.state import State, schema_version
@@ -132,7 +132,8 @@ def _choose_hot(
     adopted = [segment for segment in unsealed if segment.id in merges]
     unsealed = [segment for segment in unsealed if segment.id in left - merges]
     newest = max(on_disk.keys() - merges, default=0)
-    if unsealed and trust_state and unsealed[-1].id == newest:
+    current = bool(unsealed) and unsealed[-1].schema_version == SEGMENT_VERSION
+    if current and trust_state and unsealed[-1].id == newest:
         segments.continue_with(replace(unsealed.pop(), status="hot"))
         if segments.is_due():
             unsealed.append(segments.rotate())
@@ -205,8 +206,8 @@ def _open(segments: Segments, segment: Segment) -> Segment | None:
         if info is None:
             segments.initialise(segment)
             info = {}
-        version = int(info.get("schema_version", SCHEMA_VERSION))
-        if version > SCHEMA_VERSION:
+        version = int(info.get("schema_version", SEGMENT_VERSION))
+        if version > SEGMENT_VERSION:
             raise StartError(
                 f"{segments.path(segment)} was written by a newer retraind (schema {version}); "
                 "install that version"

@@ -11,11 +11,17 @@ from functools import cache
 from importlib.resources import files
 
 _NAME = re.compile(r"^-- name: *(\w+) *$", re.MULTILINE)
-_OBJECT = re.compile(r"^(CREATE TABLE|COMMENT ON TABLE|COMMENT ON COLUMN) ", re.MULTILINE)
+_OBJECT = re.compile(
+    r"^((?:CREATE|COMMENT ON) (?:TABLE|VIEW)|COMMENT ON COLUMN|FROM|LEFT JOIN) ", re.MULTILINE
+)
 
-_COMMENT = re.compile(r"""^COMMENT ON TABLE "?(\w+)"? IS ('(?:[^']|'')*');$""", re.MULTILINE)
+_COMMENT = re.compile(
+    r"""^COMMENT ON (?:TABLE|VIEW) "?(\w+)"? IS ('(?:[^']|'')*');$""", re.MULTILINE
+)
 
 SCHEMA_VERSION = 1
+SEGMENT_VERSION = 2
+"""Of schema/segment.sql. Older files are read, merged among themselves and never written to."""
 
 
 def schema_script(name: str, catalog: str) -> str:

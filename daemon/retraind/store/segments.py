@@ -21,7 +21,7 @@ from retraind.clock import Clock
 from retraind.config import settings
 from retraind.errors import StoreUnavailable
 from retraind.store.engine import Engine, run, store_errors, transaction
-from retraind.store.queries import SCHEMA_VERSION, schema_script
+from retraind.store.queries import SEGMENT_VERSION, schema_script
 from retraind.store.state import State
 from retraind.store.views import create_segment_views, has_details
 from retraind.telemetry import Telemetry
@@ -41,7 +41,7 @@ class Segment:
     id: int
     status: Status
     created_ns: int
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = SEGMENT_VERSION
     sealed_ns: int | None = None
     span_rows: int | None = None
     bytes: int | None = None
@@ -154,7 +154,7 @@ class Segments:
         with transaction(cursor):
             run(cursor, schema_script("segment", segment.catalog))
             for key, value in (
-                ("schema_version", str(SCHEMA_VERSION)),
+                ("schema_version", str(SEGMENT_VERSION)),
                 ("engine_version", duckdb.__version__),
                 ("created_at_ns", str(segment.created_ns)),
                 ("merged_from", " ".join(map(str, merged_from))),

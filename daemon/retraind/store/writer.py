@@ -22,7 +22,15 @@ from retraind.clock import Clock
 from retraind.config import settings
 from retraind.errors import InvalidPayload, StoreError, StoreFatal, StoreUnavailable
 from retraind.model import WriteBatch
-from retraind.store.commit import TABLES, Outcome, Part, ledger_rows, poison_batch, stored_rows
+from retraind.store.commit import (
+    TABLES,
+    Outcome,
+    Part,
+    inserts,
+    ledger_rows,
+    poison_batch,
+    stored_rows,
+)
 from retraind.store.engine import Cursor, fault, rollback, run, unregister
 from retraind.store.ledger import Ledger
 from retraind.store.segments import Segment, Segments
@@ -377,12 +385,9 @@ class Writer:
             self._set_accepting(True, "")
 
     def _insert(self, catalog: str, table: str, rows: pa.Table) -> None:
-        columns = ", ".join(f'"{name}"' for name in rows.column_names)
         self._cursor.register("new_rows", rows)
-        run(
-            self._cursor,
-            f"INSERT INTO {catalog}.main.{table} ({columns}) SELECT * FROM new_rows",  # noqa: S608
-        )
+        for statement in inserts(catalog, table, "new_rows"):
+            run(self._cursor, statement)
 
     def _bounded(self, rows: pa.Table) -> pa.Table:
         """As many rejected items as the segment may still keep; the others are only counted."""

@@ -11,6 +11,7 @@ import pytest
 from otlp_samples import encode, request_of, span
 from retraind.decode import decode_traces
 from retraind.normalise import normalise_traces, schema
+from retraind.store.commit import inserts
 
 SEGMENT = Path(__file__).parents[3] / "daemon/retraind/store/schema/segment.sql"
 
@@ -44,7 +45,9 @@ def test_rows_can_be_inserted_as_they_are(database: duckdb.DuckDBPyConnection) -
     payload = encode(request_of(span(attributes=attributes), span()))
     rows = normalise_traces(decode_traces([payload]), attribute_limit=9).spans
     database.register("rows", rows)
-    database.execute("INSERT INTO spans SELECT 1, now()::TIMESTAMP_NS, * FROM rows")
+    stored = "(SELECT 1 AS seq, now()::TIMESTAMP_NS AS received_at, * FROM rows)"
+    for statement in inserts("memory", "spans", stored):
+        database.execute(statement)
     found = database.execute(
         "SELECT finish_reasons, attributes->>'x', attributes->>'n', epoch_ns(start_time) "
         "FROM spans WHERE attributes IS NOT NULL"

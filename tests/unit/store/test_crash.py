@@ -39,8 +39,8 @@ def test_kill_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
             stdout=subprocess.PIPE, text=True, env=environment(),
         )  # fmt: skip
         assert process.stdout is not None
-        seen = [process.stdout.readline()]  # started
-        time.sleep(chance.uniform(0.05, 0.5))
+        seen = [process.stdout.readline() for _ in range(3)]  # started, and two acknowledged
+        time.sleep(chance.uniform(0.0, 0.4))
         process.kill()
         seen += process.stdout.readlines()
         process.wait()

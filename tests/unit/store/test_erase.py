@@ -37,6 +37,8 @@ def conversation(number: int, user: str) -> WriteBatch:
             "session_id": [f"session-{user}", None],
             "response_id": [None, f"response-{number}"],
             "input_text": [None, f"private words of {user}"],
+            "resource": [f'{{"host.name":"laptop of {user}"}}'] * 2,
+            "norm_source": pa.nulls(2, pa.string()),
         }
     )
     written.evaluations = pa.table(
@@ -54,13 +56,17 @@ def conversation(number: int, user: str) -> WriteBatch:
     written.evaluation_request = np.zeros(4, np.int32)
     written.logs = pa.table(
         {
-            "trace_id": pa.array([trace, None], pa.string()),
-            "event_name": ["gen_ai.user.message"] * 2,
-            "body": [f'"{user} said"'] * 2,
-            "attributes": [None, f'{{"user.id":"{user}"}}'],
+            "trace_id": pa.array([trace, None, None], pa.string()),
+            "event_name": ["gen_ai.user.message"] * 2 + ["gen_ai.evaluation.result"],
+            "body": [f'"{user} said"'] * 3,
+            "attributes": [
+                None,
+                f'{{"user.id":"{user}"}}',
+                f'{{"gen_ai.response.id":"response-{number}"}}',
+            ],
         }
     )
-    written.log_request = np.zeros(2, np.int32)
+    written.log_request = np.zeros(3, np.int32)
     written.quarantine = pa.table(
         {
             "signal": ["traces"] * 3,
@@ -97,7 +103,7 @@ def test_a_user_goes_with_all_of_their_traces_and_nobody_else(tmp_path: Path) ->
     seq_of_bob = stored(database, "spans", "seq, trace_id, span_id")
     done = erase(database, ALICE)
     assert done.rows == {
-        "spans": 4, "evaluations": 8, "logs": 4, "span_details": 0, "quarantine": 6,
+        "spans": 4, "evaluations": 8, "logs": 6, "span_details": 0, "quarantine": 6,
     }  # fmt: skip
     assert done.files == 2
     assert done.datasets == []
@@ -105,7 +111,7 @@ def test_a_user_goes_with_all_of_their_traces_and_nobody_else(tmp_path: Path) ->
     assert kept == [row for row in seq_of_bob if row[1] == f"{2:032x}"]
     assert len(kept) == 2
     assert stored(database, "evaluations", "explanation") == [("bob@example.com asked",)] * 4
-    assert stored(database, "logs", "body") == [('"bob@example.com said"',)] * 2
+    assert stored(database, "logs", "body") == [('"bob@example.com said"',)] * 3
     assert len(stored(database, "quarantine", "item")) == 3
     database.close()
     for file in (tmp_path / "store").iterdir():

@@ -13,6 +13,7 @@ import pytest
 from retraind.clock import ManualClock
 from retraind.errors import StartError
 from retraind.store.database import Database
+from retraind.store.erase import Selection, erase
 from store_harness import NOW_NS, SECOND_NS, batch, commit, open_database, query, value
 
 DAY_NS = 86_400 * SECOND_NS
@@ -94,6 +95,47 @@ def test_an_unsealed_segment_is_sealed_after_a_restart(tmp_path: Path) -> None:
     database = open_database(tmp_path)
     wait_sealed(database, 2)
     assert query(database, "SELECT count(*) FROM spans") == [(2,)]
+    database.close()
+
+
+def as_of_version_1(file: Path) -> None:
+    """Write a segment as 0.1.0 before 2026-11-21 did: spans was a table with all of its texts."""
+    with duckdb.connect(str(file)) as connection:
+        connection.execute(
+            "CREATE TABLE whole AS FROM spans; DROP VIEW spans; DROP TABLE span_rows; "
+            "DROP TABLE texts; ALTER TABLE whole RENAME TO spans; "
+            "UPDATE segment_info SET value = '1' WHERE key = 'schema_version'"
+        )
+
+
+def test_an_older_segment_is_read_and_not_written_to(tmp_path: Path) -> None:
+    database = open_database(tmp_path)
+    commit(database, batch([1, 2]))
+    before = query(database, "SELECT * FROM spans ORDER BY seq")
+    database.close()
+    as_of_version_1(tmp_path / "store" / "segment-000001.duckdb")
+    database = open_database(tmp_path)
+    wait_sealed(database, 1)
+    commit(database, batch([3]))
+    assert query(database, "SELECT * FROM spans ORDER BY seq")[:2] == before
+    assert [s.span_rows for s in database.segments.all() if s.status == "sealed"] == [2]
+    trace = f"{2:032x}"
+    assert erase(database, Selection(trace=trace)).rows["spans"] == 1
+    rows = "SELECT resource, norm_source FROM spans ORDER BY seq"
+    shop = '{"service.name":"shop"}'
+    assert query(database, rows) == [(shop, f'{{"input_tokens":"tokens.{i}"}}') for i in (1, 0)]
+    database.close()
+
+
+def test_a_text_that_spans_share_is_stored_once(tmp_path: Path) -> None:
+    database = open_database(tmp_path)
+    commit(database, batch(range(1, 100)))
+    commit(database, batch(range(100, 200)))
+    texts = query(database, "SELECT text FROM seg_000001.texts ORDER BY text")
+    sources = [f'{{"input_tokens":"tokens.{i}"}}' for i in range(3)]
+    assert texts == [(text,) for text in (*sources, '{"service.name":"shop"}')]
+    assert query(database, "SELECT count(*) FROM spans WHERE norm_source IS NULL") == [(49,)]
+    assert query(database, "SELECT count(*), count(DISTINCT seq) FROM stored_spans") == [(199, 199)]
     database.close()
 
 

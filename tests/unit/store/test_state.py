@@ -120,6 +120,7 @@ def test_named_queries_are_unique_and_described() -> None:
         assert second.strip(), name
         tables = "spans|evaluations|logs|span_details|span_contents|told_spans|quarantine"
         plain = re.sub(rf"\{{({tables})\}}", r"\1", statement)
+        plain = plain.replace("{catalog}", "segment").replace("{rows}", "new_rows")
         assert (
             len(duckdb.extract_statements(plain.replace("{extra}", "").replace("{context}", "")))
             == 1
@@ -143,7 +144,8 @@ def test_every_table_and_column_has_a_comment(tmp_path: Path, catalog: str) -> N
     columns = query(
         database,
         "SELECT table_name || '.' || column_name FROM duckdb_columns() "
-        f"WHERE database_name = '{catalog}' AND comment IS NULL ORDER BY 1",
+        f"WHERE database_name = '{catalog}' AND comment IS NULL "
+        "AND table_name <> 'span_rows' ORDER BY 1",  # the columns of the view spans
     )
     assert tables == []
     assert columns == []

@@ -20,3 +20,24 @@ delete from state.segments
 -- The highest seq that the state file knows of: of segments, deleted ones too, and of panes.
 select max(seq) as seq from (
   select through_seq as seq from state.progress union all select last_seq from state.segments)
+
+-- name: insert_spans
+-- Rows of spans into a segment, with ids for the texts that many of them share.
+insert into {catalog}.main.span_rows by name
+select * replace (
+  case when resource is not null then hash(resource) end as resource,
+  case when norm_source is not null then hash(norm_source) end as norm_source
+)
+from {rows}
+
+-- name: insert_texts
+-- Those of the texts that the segment does not have yet.
+insert into {catalog}.main.texts
+select id, any_value(text)
+from (
+  select hash(resource) as id, resource as text from {rows} where resource is not null
+  union all
+  select hash(norm_source), norm_source from {rows} where norm_source is not null
+)
+where id not in (select id from {catalog}.main.texts)
+group by id

@@ -3,7 +3,7 @@
 -- of the time of sealing, and the choice no smaller (docs/benchmarks.md).
 -- No PRIMARY KEY, UNIQUE or index on purpose: they make inserts 2 to 10 times slower (docs/adr/0002).
 
-CREATE TABLE spans (
+CREATE TABLE span_rows (
   seq                         BIGINT NOT NULL,
   received_at                 TIMESTAMP_NS NOT NULL,
   trace_id                    VARCHAR NOT NULL,
@@ -86,15 +86,32 @@ CREATE TABLE spans (
   input_token_hashes          UBIGINT[],
   output_token_hashes         UBIGINT[],
   attributes                  VARCHAR USING COMPRESSION zstd,
-  resource                    VARCHAR,
+  resource                    UBIGINT,
   events                      VARCHAR USING COMPRESSION zstd,
   links                       VARCHAR,
   trace_state                 VARCHAR,
   flags                       UINTEGER,
   dropped_attributes_count    UINTEGER,
-  norm_source                 VARCHAR
+  norm_source                 UBIGINT
 );
-COMMENT ON TABLE spans IS 'One row per stored span, as received. The spans view of the daemon shows each (trace_id, span_id) once.';
+COMMENT ON TABLE span_rows IS 'Rows of the view spans, with ids of the texts that many spans share.';
+COMMENT ON COLUMN span_rows.resource IS 'texts.id of the resource.';
+COMMENT ON COLUMN span_rows.norm_source IS 'texts.id of the norm_source.';
+
+CREATE TABLE texts (
+  id   UBIGINT NOT NULL,
+  text VARCHAR NOT NULL
+);
+COMMENT ON TABLE texts IS 'Texts that many spans share, once in each segment: they would be a quarter of every span.';
+COMMENT ON COLUMN texts.id IS 'Hash of the text.';
+COMMENT ON COLUMN texts.text IS 'Resource attributes, or norm_source.';
+
+CREATE VIEW spans AS
+SELECT s.* REPLACE (r.text AS resource, n.text AS norm_source)
+FROM span_rows s
+LEFT JOIN texts r ON r.id = s.resource
+LEFT JOIN texts n ON n.id = s.norm_source;
+COMMENT ON VIEW spans IS 'One row per stored span, as received. The spans view of the daemon shows each (trace_id, span_id) once.';
 COMMENT ON COLUMN spans.seq IS 'Order of commitment: monotonic over segments and restarts.';
 COMMENT ON COLUMN spans.received_at IS 'Wall time (UTC) at which the daemon took the request.';
 COMMENT ON COLUMN spans.trace_id IS 'OTLP trace id, 32 lower-case hex digits.';
