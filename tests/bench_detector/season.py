@@ -32,6 +32,7 @@ KEY: FeatureKey = ("x", "", "number")
 
 REFERENCES = {
     "same hours of the week, 4 weeks": (4, 0.0),
+    "same hours of the week, 1 week": (1, 0.0),
     "pinned 4 weeks, ratio 10": (4, 10.0),
     "pinned 1 week, ratio 10": (1, 10.0),
     "pinned 4 weeks, all hours pooled": (4, math.inf),
