@@ -215,6 +215,7 @@ def _window_status(row: Json) -> WindowStatus:
         end_ns=row["end_ns"],
         sessions=row["sessions"],
         verdict=row["verdict"],
+        reference=row["reference_kind"],
         score=row["psi_corrected"],
         p_value=row["p_value"],
         rate=row["rate"],

@@ -58,7 +58,7 @@ def status(as_json: bool, quiet: bool, **where: Any) -> int:
     ]
     _list(series, (*_SERIES, "feature", "state", "reference"), "Series")
     windows = [{**row["series"], **row} for row in _last(body["windows"])]
-    results = ("feature", "end_at", "sessions", "verdict", "score", "p_value", "rate")
+    results = ("feature", "reference", "end_at", "sessions", "verdict", "score", "p_value", "rate")
     _list(windows, (*_SERIES, *results), "Last windows")
     _list(body["triggers"], ("id", "service_name", "model", "reason", "created_at"), "Triggers")
     _list(body["outbox"], ("trigger_id", "destination", "status", "attempts"), "Deliveries")

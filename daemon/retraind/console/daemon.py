@@ -58,6 +58,7 @@ class WindowStatus:
     end_ns: int
     sessions: int
     verdict: str
+    reference: str = "pinned"
     score: float | None = None
     p_value: float | None = None
     rate: float | None = None

@@ -10,8 +10,15 @@ from retraind.config.settings import Detector, EvalSettings, WindowSettings
 from retraind.drift.bands import verdict
 from retraind.drift.compare import FrozenBins, compare
 from retraind.drift.family import select
-from retraind.model import Counts, DriftResult, FeatureKind, RateResult, SeriesKey
-from retraind.policy.alarms import AlarmKind, Finding, Verdict
+from retraind.model import (
+    Counts,
+    DriftResult,
+    FeatureKind,
+    RateResult,
+    ReferenceKind,
+    SeriesKey,
+)  # fmt: skip
+from retraind.policy.alarms import AlarmKind, AlarmState, Finding, Verdict
 from retraind.rates.failrate import evaluate
 from retraind.window.counts import is_high_cardinality
 
@@ -26,11 +33,24 @@ class FeatureKey(NamedTuple):
     kind: FeatureKind
 
 
+class AlarmKey(NamedTuple):
+    """A watched feature, and the kind of reference that it is watched against."""
+
+    feature: str
+    version: str
+    kind: FeatureKind
+    reference: ReferenceKind = "pinned"
+
+    @property
+    def watched(self) -> FeatureKey:
+        return FeatureKey(self.feature, self.version, self.kind)
+
+
 @dataclass(frozen=True, slots=True)
 class SeriesWindow:
     """The counts of one decision window, and the reference counts of the same hours.
 
-    `reference` lacks a feature that the reference does not have or of which it has too little;
+    `reference_kind` says which reference; the same window is held against several. `reference` lacks a feature that the reference does not have or of which it has too little;
     `bins` are those of the whole reference.
     """
 
@@ -44,6 +64,7 @@ class SeriesWindow:
     reference_id: str | None
     reference: Mapping[FeatureKey, Counts]
     bins: Mapping[FeatureKey, FrozenBins | None]
+    reference_kind: ReferenceKind = "pinned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +80,10 @@ class Sensitivity:
 
 @dataclass(slots=True)
 class Outcome:
-    """One feature of one window, tested; `decide_family` settles `verdict` and `in_family`."""
+    """One feature of one window, tested; `decide_family` settles `verdict` and `in_family`.
+
+    `trial`: the score is shown, but says nothing yet. `alarm_state` is that after the window.
+    """
 
     window: SeriesWindow
     key: FeatureKey
@@ -70,6 +94,19 @@ class Outcome:
     in_family: bool = False
     over_limit: bool | None = None
     detector: tuple[float, ...] = ()
+    trial: bool = False
+    alarm_state: AlarmState | None = None
+
+    @property
+    def reference_kind(self) -> ReferenceKind:
+        return self.window.reference_kind
+
+    @property
+    def alarm_key(self) -> AlarmKey | None:
+        """The alarm that it steps: none for context, and for what is only shown."""
+        if self.verdict == "context" or self.trial or self.reference_kind == "trailing":
+            return None
+        return AlarmKey(*self.key, self.reference_kind)
 
     @property
     def alarm_kind(self) -> AlarmKind:
@@ -93,9 +130,27 @@ def examine(
     return outcomes
 
 
+def examine_against(
+    window: SeriesWindow, sensitivity: Sensitivity, trials: frozenset[FeatureKey]
+) -> list[Outcome]:
+    """Test a window's features against a reference other than the pinned one.
+
+    What cannot be tested is said once, by the comparison with the pinned reference. Of `trials` the
+    verdict is immature, whatever the score.
+    """
+    outcomes = []
+    for key, counts in sorted(window.counts.items()):
+        outcome = _examine_drift(window, key, counts, sensitivity)
+        if outcome.drift is not None:
+            if key in trials:
+                outcome.verdict, outcome.trial = "immature", True
+            outcomes.append(outcome)
+    return outcomes
+
+
 def decide_family(outcomes: list[Outcome], detector: Detector) -> None:
     """Set `in_family` and the band of every drift result of one family (ADR 4)."""
-    tested = [outcome for outcome in outcomes if outcome.drift is not None]
+    tested = [each for each in outcomes if each.drift is not None and not each.trial]
     p_values = [outcome.drift.p_value for outcome in tested if outcome.drift is not None]
     chosen = select(p_values, q=detector.bh_q, alpha=detector.alpha)
     for outcome, in_family in zip(tested, chosen, strict=True):
@@ -107,6 +162,8 @@ def decide_family(outcomes: list[Outcome], detector: Detector) -> None:
             investigate=detector.bands.investigate,
             retrain=detector.bands.retrain,
         )
+        if outcome.reference_kind == "trailing" and outcome.verdict != "ok":
+            outcome.verdict = "notice"  # it forgets slow drift, so it may not speak of its size
 
 
 def _examine_drift(
@@ -174,7 +231,10 @@ def finding_of(outcome: Outcome, sensitivity: Sensitivity) -> Finding:
 
 
 def _evidence(outcome: Outcome, sensitivity: Sensitivity) -> dict[str, Any]:
-    evidence: dict[str, Any] = {"reference_id": outcome.window.reference_id or ""}
+    evidence: dict[str, Any] = {
+        "reference_id": outcome.window.reference_id or "",
+        "reference_kind": outcome.reference_kind,
+    }
     if outcome.drift is not None:
         drift = outcome.drift
         evidence |= {

@@ -28,6 +28,7 @@ def awaited(memory: Memory, outcomes: Iterable[Outcome]) -> set[str]:
         outcome.window.series_id
         for outcome in outcomes
         if outcome.verdict == "immature"
+        and outcome.reference_kind == "pinned"
         and outcome.window.series_id in memory.references
         and _baseline(outcome.key) not in _known(memory, outcome.window.series_id)
     }

@@ -55,7 +55,7 @@ def references_of_panes(
 
 
 def write_references(
-    tx: Transaction, memory: Memory, new: Sequence[NewReference], *, source: str, now_ns: int
+    tx: Transaction, memory: Memory, new: Sequence[NewReference], *, source: str, now_ns: int, actor: str = "auto"
 ) -> None:
     """Make references the active ones of their series; the older ones are kept and step back."""
     if not new:
@@ -66,16 +66,18 @@ def write_references(
     tx.run("delete_references", ids=ids, series=series)
     sources = [_source(memory, each, source) for each in new]
     pairs = list(zip(new, sources, strict=True))
-    tx.append("references", rows_table([_row(each, own, now_ns) for each, own in pairs]))
+    tx.append("references", rows_table([_row(memory, each, own, now_ns) for each, own in pairs]))
     tx.append("reference_counts", _count_rows(new))
+    tx.append("reference_log", rows_table([_log_row(memory, each, actor, now_ns) for each in new]))
     # Where something has only joined, what was tested before is tested against the same counts.
     others = [each.series.id for each in new if not each.added]
     tx.run("reset_detectors", series=others)
     created_ns = now_ns // 1000 * 1000  # as the table holds it
     for each, own in pairs:
         memory.references[each.series.id] = ActiveReference(
-            each.reference, own, created_ns, each.sessions, each.first_ns, each.last_ns
-        )
+            each.reference, own, created_ns, each.sessions, each.first_ns, each.last_ns,
+            _active_from(memory, each),
+        )  # fmt: skip
     for id_ in others:
         for key, alarm in memory.alarms.get(id_, {}).items():
             memory.alarms[id_][key] = replace(alarm, detector=())
@@ -89,7 +91,26 @@ def _source(memory: Memory, new: NewReference, source: str) -> str:
     return before if source in before.split(" + ") else f"{before} + {source}"
 
 
-def _row(new: NewReference, source: str, now_ns: int) -> dict[str, Any]:
+def _active_from(memory: Memory, new: NewReference) -> int:
+    """Where what is accepted begins does not move when something only joins."""
+    if new.added:
+        return memory.references[new.series.id].active_from_ns
+    return memory.series[new.series.id].window_ns
+
+
+def _log_row(memory: Memory, new: NewReference, actor: str, now_ns: int) -> dict[str, Any]:
+    before = memory.references.get(new.series.id)
+    return {
+        "logged_at": timestamp(now_ns),
+        "action": "joined" if new.added else "pinned",
+        "reference_id": new.reference.id,
+        "series_id": new.series.id,
+        "replaced": None if before is None else before.reference.id,
+        "actor": actor,
+    }
+
+
+def _row(memory: Memory, new: NewReference, source: str, now_ns: int) -> dict[str, Any]:
     return {
         "id": new.reference.id,
         "series_id": new.series.id,
@@ -100,6 +121,8 @@ def _row(new: NewReference, source: str, now_ns: int) -> dict[str, Any]:
         "last_time": None if new.last_ns is None else timestamp(new.last_ns),
         "sessions": new.sessions,
         "active": True,
+        "proposed": False,
+        "active_from": timestamp(_active_from(memory, new)),
     }
 
 

@@ -49,7 +49,7 @@ def trigger_of(
 
 def _decided(child: Child, decision: Decision) -> bool:
     """Whether the policy asks because of this alarm; drift asks in its own band only."""
-    return child.kind in decision.reasons and (child.kind != "drift" or child.alarm.retrain_band)
+    return child.kind in decision.reasons and child.asks
 
 
 def _rank(child: Child, decision: Decision, detector: Detector) -> tuple[int, float, str]:

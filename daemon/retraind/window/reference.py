@@ -12,14 +12,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from retraind.config.settings import ReferenceSettings
-from retraind.model import HOUR_NS, Counts
+from retraind.model import HOUR_NS, Counts, ReferenceKind
 from retraind.window.buckets import RATIO, SMALLEST
 from retraind.window.columns import Codes, text_codes, to_floats
 from retraind.window.counts import FeatureKey, add_all, merge_rows
 from retraind.window.plan import MonitorPlan, split_version
 from retraind.window.tally import tally_categories, tally_numbers
 
-ReferenceKind = Literal["pinned", "seasonal", "trailing", "deploy"]
 Rung = Literal["hour_of_week", "kind_of_day", "hour_of_day", "everything"]
 UNKNOWN_HOUR = -1
 SECOND_NS = 1_000_000_000
