@@ -70,7 +70,7 @@ def _unknown(memory: Memory, window: SeriesWindow, limit: int) -> bool:
 
 
 def deploy_of(versions: Mapping[str, int], start_ns: int, end_ns: int) -> Deploy | None:
-    """The newest version, when the window has some of its first 24 hours and it is not the first."""
+    """The newest version, if not the first, when the window has some of its first 24 hours."""
     newest = sorted((first_ns, version) for version, first_ns in versions.items())
     if len(newest) < 2 or newest[-1][0] == newest[0][0]:
         return None

@@ -50,8 +50,9 @@ class AlarmKey(NamedTuple):
 class SeriesWindow:
     """The counts of one decision window, and the reference counts of the same hours.
 
-    `reference_kind` says which reference; the same window is held against several. `reference` lacks a feature that the reference does not have or of which it has too little;
-    `bins` are those of the whole reference.
+    `reference_kind` says which reference; the same window is held against several. `reference`
+    lacks a feature that the reference does not have or of which it has too little; `bins` are those
+    of the whole reference.
     """
 
     series_id: str
@@ -131,26 +132,34 @@ def examine(
 
 
 def examine_against(
-    window: SeriesWindow, sensitivity: Sensitivity, trials: frozenset[FeatureKey]
+    window: SeriesWindow, sensitivity: Sensitivity, *, trial: bool
 ) -> list[Outcome]:
     """Test a window's features against a reference other than the pinned one.
 
-    What cannot be tested is said once, by the comparison with the pinned reference. Of `trials` the
+    What cannot be tested is said once, by the comparison with the pinned reference. On `trial` the
     verdict is immature, whatever the score.
     """
     outcomes = []
     for key, counts in sorted(window.counts.items()):
         outcome = _examine_drift(window, key, counts, sensitivity)
         if outcome.drift is not None:
-            if key in trials:
+            if trial:
                 outcome.verdict, outcome.trial = "immature", True
             outcomes.append(outcome)
     return outcomes
 
 
 def decide_family(outcomes: list[Outcome], detector: Detector) -> None:
-    """Set `in_family` and the band of every drift result of one family (ADR 4)."""
+    """Set `in_family` and the band of every drift result of one family (ADR 4).
+
+    Trailing references make a family of their own: what is only shown takes no part in decisions.
+    """
     tested = [each for each in outcomes if each.drift is not None and not each.trial]
+    _decide([each for each in tested if each.reference_kind != "trailing"], detector)
+    _decide([each for each in tested if each.reference_kind == "trailing"], detector)
+
+
+def _decide(tested: list[Outcome], detector: Detector) -> None:
     p_values = [outcome.drift.p_value for outcome in tested if outcome.drift is not None]
     chosen = select(p_values, q=detector.bh_q, alpha=detector.alpha)
     for outcome, in_family in zip(tested, chosen, strict=True):

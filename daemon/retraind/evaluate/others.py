@@ -66,8 +66,8 @@ def examine_others(
     ]
     outcomes = []
     for comparison, parts in zip(comparisons, _parts(tx, comparisons), strict=True):
-        held, trials = _held_against(memory, comparison, parts)
-        outcomes += examine_against(held, sensitivity, trials)
+        held = _held_against(memory, comparison, parts)
+        outcomes += examine_against(held, sensitivity, trial=comparison.trial)
     return outcomes
 
 
@@ -107,9 +107,7 @@ def _before(deploy: Deploy, start_ns: int, end_ns: int) -> tuple[int, ...]:
     return tuple(shift for shift in shifts if start_ns - shift >= deploy.previous_ns)
 
 
-def _parts(
-    state: State | Transaction, comparisons: Sequence[_Comparison]
-) -> list[list[Part]]:
+def _parts(state: State | Transaction, comparisons: Sequence[_Comparison]) -> list[list[Part]]:
     """The stretches of panes of each comparison, as many as it has shifts, nearest first.
 
     Those of all series that end together are read at once: the database skips what lies elsewhere.
@@ -131,10 +129,8 @@ def _parts(
     return found
 
 
-def _held_against(
-    memory: Memory, comparison: _Comparison, parts: Iterable[Part]
-) -> tuple[SeriesWindow, frozenset[FeatureKey]]:
-    """The window with this reference, and the features of which only the score is shown."""
+def _held_against(memory: Memory, comparison: _Comparison, parts: Iterable[Part]) -> SeriesWindow:
+    """The window with this reference, and with the features of which it has enough."""
     window = comparison.window
     counts: dict[FeatureKey, list[Counts]] = {}
     for start_ns, end_ns, sums in parts:
@@ -151,7 +147,7 @@ def _held_against(
         for key in comparison.keys
         if (pooled := reference.whole(key)) is not None and pooled.n >= window.counts[key].n
     }
-    held = replace(
+    return replace(
         window,
         counts={key: window.counts[key] for key in pools},
         reference_kind=comparison.kind,
@@ -159,7 +155,6 @@ def _held_against(
         reference=pools,
         bins={},
     )
-    return held, frozenset(pools) if comparison.trial else frozenset()
 
 
 def _alarmed(

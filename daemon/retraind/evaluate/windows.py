@@ -134,9 +134,7 @@ class WindowEvaluator:
             if "deploy" in monitor.reference.kinds:
                 deploys.note_versions(tx, memory, windows, sensitivity.categories)
             family += examine_others(tx, memory, windows, monitor.reference, sensitivity)
-            for shown in (False, True):  # what is only shown takes nothing from what decides
-                part = [each for each in family if (each.reference_kind == "trailing") == shown]
-                decide_family(part, sensitivity.detector)
+            decide_family(family, sensitivity.detector)
             outcomes += family
         self._step_alarms(memory, outcomes)
         self._forget_alarms(memory, due)
@@ -171,9 +169,7 @@ class WindowEvaluator:
     ) -> SeriesWindow:
         window = due.window
         known = [
-            key.watched
-            for key in memory.alarms.get(due.series.id, {})
-            if key.reference == "pinned"
+            key.watched for key in memory.alarms.get(due.series.id, {}) if key.reference == "pinned"
         ]
         own = _with_silent(counts[due.series.id], known)
         active = memory.references.get(due.series.id)
@@ -229,8 +225,8 @@ class WindowEvaluator:
     def _forget_alarms(self, memory: Memory, due: list[Due]) -> None:
         """A feature or version without data for longer than the longest window is over.
 
-        So is the comparison of a new version with the one before when its day is over. Otherwise the alarm of a version that was replaced would fire, and hold its episode open,
-        forever.
+        So is the comparison of a new version with the one before, when its day is over. Otherwise
+        the alarm of a version that was replaced would fire, and hold its episode open, forever.
         """
         for item in due:
             longest = int(self._monitors[item.series.key.monitor].window.max_length * 1e9)

@@ -20,9 +20,7 @@ def week_shifts(start_ns: int, end_ns: int, weeks: int) -> tuple[int, ...]:
     return tuple(range(step, weeks * WEEK_NS + 1, step))
 
 
-def day_shifts(
-    start_ns: int, end_ns: int, *, nearest_ns: int, farthest_ns: int
-) -> tuple[int, ...]:
+def day_shifts(start_ns: int, end_ns: int, *, nearest_ns: int, farthest_ns: int) -> tuple[int, ...]:
     """Whole days by which a window is moved back, within limits: the same hours of the day."""
     step = -(-(end_ns - start_ns) // DAY_NS) * DAY_NS
     weekend = _weekend_hours(start_ns, end_ns)

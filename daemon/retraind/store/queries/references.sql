@@ -11,11 +11,23 @@ where active
 
 -- name: list_references
 -- Every reference with its series, active ones first, then those proposed, then the newest.
-select r.id, s.monitor, s.service_name, s.environment, s.model, s.cohort, r.kind,
+select r.id, r.series_id, s.monitor, s.service_name, s.environment, s.model, s.cohort, r.kind,
        case when r.active then 'active' when r.proposed then 'proposed' else 'superseded' end as state,
        r.source, r.created_at, r.first_time, r.last_time, r.sessions, r.active
 from state."references" r join state.series s on r.series_id = s.id
 order by r.active desc, r.proposed desc, r.created_at desc, r.id
+
+-- name: list_made_references
+-- What the last window of each series was compared with besides: sums of panes, which are not kept.
+select w.reference_id as id, w.series_id, s.monitor, s.service_name, s.environment, s.model,
+       s.cohort, w.reference_kind as kind,
+       case when bool_and(w.verdict = 'immature') then 'immature' else 'active' end as state,
+       'panes' as source, max(w.evaluated_at) as created_at, null::timestamp as first_time,
+       null::timestamp as last_time, max(w.m) as sessions, false as active
+from state.windows w join state.series s on w.series_id = s.id and w.window_end = s.window_start
+where w.reference_kind <> 'pinned'
+group by all
+order by all
 
 -- name: find_references
 -- References whose id begins so, with their series; the active one of equal ids first.
