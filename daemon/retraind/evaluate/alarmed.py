@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from retraind.evaluate.findings import FeatureKey, Outcome
 from retraind.model import HOUR_NS
+from retraind.window.reference import SAME_HOURS
 
 REACH_DAYS = 100
 """No reference made of panes reaches further back: eight weeks, and a window before them."""
@@ -25,10 +26,18 @@ class Alarmed:
         own[key] = [*before, (start_ns, end_ns)]
 
     def note(self, outcome: Outcome) -> None:
-        """Take note of a window of an open alarm, or that spoke for one."""
+        """Take note of a window of an open alarm, or that spoke for one.
+
+        Not of one that a pinned reference of other hours finds strange: that may be the season.
+        """
         speaks = outcome.in_family and outcome.verdict in ("investigate", "retrain")
         if speaks or outcome.alarm_state in ("firing", "resolving"):
             window = outcome.window
+            if (
+                outcome.reference_kind == "pinned"
+                and window.rungs.get(outcome.key) not in SAME_HOURS
+            ):
+                return
             self.add(window.series_id, outcome.key, window.start_ns, window.end_ns)
 
     def touches(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from retraind.config.settings import Detector, EvalSettings, WindowSettings
@@ -21,6 +21,7 @@ from retraind.model import (
 from retraind.policy.alarms import AlarmKind, AlarmState, Finding, Verdict
 from retraind.rates.failrate import evaluate
 from retraind.window.counts import is_high_cardinality
+from retraind.window.reference import Rung
 
 TOP_CONTRIBUTIONS = 5
 
@@ -52,7 +53,7 @@ class SeriesWindow:
 
     `reference_kind` says which reference; the same window is held against several. `reference`
     lacks a feature that the reference does not have or of which it has too little; `bins` are those
-    of the whole reference.
+    of the whole reference. `rungs` say how far a pinned reference had to be widened.
     """
 
     series_id: str
@@ -66,6 +67,7 @@ class SeriesWindow:
     reference: Mapping[FeatureKey, Counts]
     bins: Mapping[FeatureKey, FrozenBins | None]
     reference_kind: ReferenceKind = "pinned"
+    rungs: Mapping[FeatureKey, Rung] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

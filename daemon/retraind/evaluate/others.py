@@ -154,6 +154,7 @@ def _held_against(memory: Memory, comparison: _Comparison, parts: Iterable[Part]
         reference_id=reference.id,
         reference=pools,
         bins={},
+        rungs={},
     )
 
 

@@ -44,6 +44,7 @@ def window_row(outcome: Outcome, through_seq: int, now_ns: int) -> dict[str, Any
         "n": counts.n,
         "reference_kind": window.reference_kind,
         "reference_id": window.reference_id,
+        "reference_hours": window.rungs.get(outcome.key),
         "verdict": outcome.verdict,
         "alarm_state": outcome.alarm_state,
         "in_family": outcome.in_family,

@@ -33,7 +33,7 @@ from retraind.window.counts import merge_rows
 from retraind.window.decision import ClosedWindow, close_windows
 from retraind.window.panes import SESSIONS, VERSIONS
 from retraind.window.plan import MonitorPlan
-from retraind.window.reference import mature, pool, window_hours
+from retraind.window.reference import Rung, mature, pool, window_hours
 
 YEAR_NS = 8766 * HOUR_NS
 PINNED_TOGETHER = 20
@@ -174,6 +174,7 @@ class WindowEvaluator:
         own = _with_silent(counts[due.series.id], known)
         active = memory.references.get(due.series.id)
         reference: dict[FeatureKey, Counts] = {}
+        rungs: dict[FeatureKey, Rung] = {}
         if active is not None:
             hours = window_hours(window.start_ns, window.end_ns)
             for key, item in own.items():
@@ -181,7 +182,7 @@ class WindowEvaluator:
                 ratio = 0.0 if key.kind == "rate" else monitor.reference.ratio
                 pooled = pool(active.reference, key, hours, item.n, ratio)
                 if pooled is not None:
-                    reference[key] = pooled[0]
+                    reference[key], rungs[key] = pooled
         return SeriesWindow(
             series_id=due.series.id,
             series=due.series.key,
@@ -193,6 +194,7 @@ class WindowEvaluator:
             reference_id=None if active is None else active.reference.id,
             reference=reference,
             bins={} if active is None else {key: active.bins(key) for key in reference},
+            rungs=rungs,
         )
 
     def _examine(

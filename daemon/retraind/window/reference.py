@@ -136,6 +136,8 @@ def pool(
     return None
 
 
+SAME_HOURS: frozenset[Rung] = frozenset({"hour_of_week", "kind_of_day"})
+"""Rungs on which a difference cannot be that of other hours."""
 _RUNGS: tuple[Rung, ...] = ("hour_of_week", "kind_of_day", "hour_of_day", "everything")
 
 

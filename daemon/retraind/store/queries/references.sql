@@ -98,11 +98,13 @@ order by all
 
 -- name: alarmed_windows
 -- Windows of an open alarm, or that spoke for one, in what seasonal and trailing references may reach.
+-- Not those that a pinned reference of other hours finds strange: that may be the season.
 select w.series_id, w.feature, w.version, w.kind, epoch_ns(w.window_start) as start_ns,
        epoch_ns(w.window_end) as end_ns
 from state.windows w join state.series s on w.series_id = s.id
 where w.window_end > s.window_start - to_days($days::integer)
   and (w.alarm_state in ('firing', 'resolving')
     or (w.in_family and w.verdict in ('investigate', 'retrain')))
+  and (w.reference_kind <> 'pinned' or w.reference_hours in ('hour_of_week', 'kind_of_day'))
 group by all
 order by w.series_id, start_ns

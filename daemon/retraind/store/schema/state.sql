@@ -203,6 +203,7 @@ CREATE TABLE windows (
   n                    BIGINT NOT NULL,
   reference_kind       VARCHAR NOT NULL,
   reference_id         VARCHAR,
+  reference_hours      VARCHAR,
   m                    BIGINT,
   method               VARCHAR,
   verdict              VARCHAR NOT NULL,
@@ -243,6 +244,7 @@ COMMENT ON COLUMN windows.sessions IS 'Sessions in all.';
 COMMENT ON COLUMN windows.n IS 'Sessions with a value.';
 COMMENT ON COLUMN windows.reference_kind IS 'pinned, seasonal, trailing or deploy.';
 COMMENT ON COLUMN windows.reference_id IS 'Reference it was compared with: a row of references when pinned, else the hash of summed panes.';
+COMMENT ON COLUMN windows.reference_hours IS 'Which hours of a pinned reference it was compared with: hour_of_week, kind_of_day (the same hours of weekdays or weekends), hour_of_day or everything; NULL for other kinds.';
 COMMENT ON COLUMN windows.m IS 'Reference sessions with a value.';
 COMMENT ON COLUMN windows.method IS 'Test and its parameters.';
 COMMENT ON COLUMN windows.verdict IS 'See the table.';
