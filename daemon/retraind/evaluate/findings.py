@@ -242,10 +242,7 @@ def finding_of(outcome: Outcome, sensitivity: Sensitivity) -> Finding:
 
 
 def _evidence(outcome: Outcome, sensitivity: Sensitivity) -> dict[str, Any]:
-    evidence: dict[str, Any] = {
-        "reference_id": outcome.window.reference_id or "",
-        "reference_kind": outcome.reference_kind,
-    }
+    evidence: dict[str, Any] = {"reference_id": outcome.window.reference_id or ""}
     if outcome.drift is not None:
         drift = outcome.drift
         evidence |= {

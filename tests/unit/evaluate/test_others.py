@@ -6,6 +6,7 @@ Traffic comes at 10 and at 22 o'clock, 100 sessions each, so a window ends after
 from __future__ import annotations
 
 import datetime as dt
+import json
 import random
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -209,15 +210,18 @@ def test_a_new_version_that_does_not_differ_is_silent(make_world: Make) -> None:
     assert [(row["verdict"], row["alarm_state"]) for row in found] == [("ok", "ok")] * 3
 
 
-def test_other_references_ask_for_no_retraining(make_world: Make) -> None:
-    """The deploy's alarm is one of the episode's; the pinned reference's is the reason."""
+def test_the_deploys_alarm_is_in_the_trigger_that_the_pinned_reference_asks_for(
+    make_world: Make,
+) -> None:
+    """The second window of v2 is the second that is hot, against both references."""
     world = make_world(a_config(monitor(ratio=1)))
     send(world, range(13), with_v2, version=v2_on_day_10)
     world.tick()
-    (trigger,) = world.rows("select event from triggers")
-    assert '"deploy"' not in trigger["event"].split('"children"')[0]
-    (episode,) = world.rows("select children from episodes")
-    assert '\\"deploy\\"' in episode["children"]
+    (row,) = world.rows("select event, epoch_ns(decided_for) as end_ns from triggers")
+    assert row["end_ns"] == end_ns(10, 22)
+    event = json.loads(row["event"])["data"]
+    assert [each["referenceKind"] for each in event["reasons"]] == ["pinned", "deploy"]
+    assert [each["referenceKind"] for each in event["children"]] == ["pinned", "deploy"]
 
 
 def test_restarts_decide_the_same(make_world: Make) -> None:
