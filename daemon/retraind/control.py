@@ -24,6 +24,7 @@ from retraind.console.daemon import (
 from retraind.difference import difference
 from retraind.errors import QueryError
 from retraind.evaluate.evaluator import Evaluator
+from retraind.evaluate.publish import GRAVITY
 from retraind.model import Json, SeriesKey
 from retraind.pin import accept, fits, pin
 from retraind.store.database import Database
@@ -214,15 +215,17 @@ def _total(metric: Any) -> int:
 
 
 def _series_statuses(rows: list[Json]) -> tuple[SeriesStatus, ...]:
+    """A feature with several alarms (versions, references) shows the gravest, as metrics do."""
     by_key: dict[SeriesKey, SeriesStatus] = {}
+    states: dict[SeriesKey, dict[str, str]] = {}
     for row in rows:
         key = _series_key(row)
-        known = by_key.setdefault(
-            key, SeriesStatus(key, (), row["reference_id"], row["window_start_ns"])
-        )
+        by_key[key] = SeriesStatus(key, (), row["reference_id"], row["window_start_ns"])
+        own = states.setdefault(key, {})
         if row["feature"] is not None:
-            by_key[key] = replace(known, states=(*known.states, (row["feature"], row["state"])))
-    return tuple(by_key.values())
+            known = own.get(row["feature"], GRAVITY[0])
+            own[row["feature"]] = max(known, row["state"], key=GRAVITY.index)
+    return tuple(replace(each, states=tuple(states[key].items())) for key, each in by_key.items())
 
 
 def _series_key(row: Json) -> SeriesKey:

@@ -64,7 +64,7 @@ def _tables():
         tables.insert(
             "references", id=f"ref-{series}", series_id=series, kind="pinned", source="first",
             created_at="2026-11-09", first_time="2026-11-05", last_time="2026-11-09",
-            sessions=4321, active=True,
+            sessions=4321, active=True, proposed=False,
         )  # fmt: skip
     return tables
 
