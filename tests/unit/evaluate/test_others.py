@@ -210,6 +210,41 @@ def test_a_new_version_that_does_not_differ_is_silent(make_world: Make) -> None:
     assert [(row["verdict"], row["alarm_state"]) for row in found] == [("ok", "ok")] * 3
 
 
+def test_of_a_canary_the_scores_are_compared(make_world: Make) -> None:
+    """From day 10 on 30 of 100 sessions have v2: too few to compare what all sessions share."""
+    world = make_world(a_config(monitor(ratio=1)))
+    for day in range(12):
+        for hour in BUSY:
+            rng = random.Random(f"canary {day} {hour}")
+            start_ns = MONDAY_NS + day * DAY_NS + hour * HOUR_NS
+            versions = ["v2" if day >= 10 and i < 30 else "v1" for i in range(SESSIONS)]
+            world.send(
+                a_request(
+                    a_span(
+                        rng,
+                        start_ns=start_ns + i * 10**9,
+                        attributes={
+                            "gen_ai.usage.input_tokens": rng.randrange(100, 1000),
+                            "gen_ai.response.model": version,
+                        },
+                        evaluations=[("grounded", rng.random() / (1 + (version == "v2")), "")],
+                    )
+                    for i, version in enumerate(versions)
+                )
+            )
+    world.tick()
+    rows = world.rows(
+        "select feature, version, kind, n, m, alarm_state from windows "
+        "where reference_kind = 'deploy' order by window_end"
+    )
+    assert {(row["feature"], row["version"], row["kind"]) for row in rows} == {
+        ("grounded", "v2", "score")
+    }
+    assert [row["n"] for row in rows] == [30] * 3
+    assert rows[0]["m"] == 5 * SESSIONS, "as many as v1 had in the same hours"
+    assert rows[-1]["alarm_state"] == "firing"
+
+
 def test_the_deploys_alarm_is_in_the_trigger_that_the_pinned_reference_asks_for(
     make_world: Make,
 ) -> None:
