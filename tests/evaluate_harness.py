@@ -37,7 +37,7 @@ MONITOR: dict[str, Any] = {
 }
 TABLES = (
     "progress", "watermarks", "series", "panes", "references", "reference_counts", "windows",
-    "alarms", "policies", "episodes", "triggers", "outbox",
+    "alarms", "policies", "episodes", "triggers", "outbox", "reference_log", "versions",
 )  # fmt: skip
 
 

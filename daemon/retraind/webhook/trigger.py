@@ -39,6 +39,7 @@ class Reason:
     window_ns: tuple[int, int] | None = None
     reference_id: str = ""
     contributions: tuple[Contribution, ...] = ()
+    reference_kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class ChildAlarm:
     kind: str
     state: str
     firing_since_ns: int
+    reference_kind: str = "pinned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,7 @@ def _reason(reason: Reason) -> pb.Reason:
         m=reason.m,
         window=window,
         reference_id=reason.reference_id,
+        reference_kind=reason.reference_kind,
         contributions=[
             pb.Contribution(
                 label=part.label[:LABEL_CHARACTERS],
@@ -149,6 +152,7 @@ def _child(child: ChildAlarm) -> pb.Child:
         kind=child.kind,
         state=child.state,
         firing_since=timestamp(child.firing_since_ns),
+        reference_kind=child.reference_kind,
     )
 
 
