@@ -191,7 +191,10 @@ class ReferenceSettings(Section):
         2800, description="The first reference has at least this many sessions.", gt=0
     )
     ratio: float = Field(
-        10.0, description="A pinned reference needs ratio x window sessions.", ge=0
+        1.0,
+        description="Sessions of the same hours that a pinned reference should have, as a multiple "
+        "of the window's; with fewer, the same hours of other days are taken, too.",
+        ge=0,
     )
     kinds: tuple[ReferenceKind, ...] = Field(
         ("pinned", "seasonal", "deploy"),

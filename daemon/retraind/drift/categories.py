@@ -1,21 +1,31 @@
-"""Drift of a category: PSI, with the chi-square distribution of T = PSI/(1/n + 1/m) as the test."""
+"""Drift of a category: PSI as effect size; p-values of two tests, of known and of new categories.
+
+Known categories: T = PSI/(1/n + 1/m) is chi-square distributed, with what is new in `__other__`.
+New ones are not a cell of that table: how much a reference has never seen differs from reference to
+reference. Its share is taken as beta distributed, with Good and Turing's mean (f1 + 1)/(m + 2) and
+the variance (f1 + 2 f2 + 1)/m^2 (after Esty 1983), f1 and f2 being the categories seen once and
+twice; the new sessions of a window are then beta-binomial.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+from scipy import special
 
 from retraind.drift.bins import SMALLEST_EXPECTED, pooled_expectation
-from retraind.drift.distance import distance, drift_result
+from retraind.drift.distance import Distance, distance, drift_result
 from retraind.model import Counts, DriftResult
 
-METHOD = "psi-chi2/½/v1"
+METHOD = "psi-chi2+new/½/v2"
 NAMED_CATEGORIES = 24
 OTHER = "__other__"
 NEW = "__new__"
 MISSING = "__missing__"
 SMALLEST_EXPECTED_REST = 1.0
-"""OTHER, NEW and MISSING stay apart from here on. The half-session smoothing keeps the test at its
-level for such small cells, and a new category would otherwise need 18 % of a window to be seen."""
+"""OTHER, NEW and MISSING stay apart from here on: half a session of smoothing keeps the test at its
+level for such small cells."""
 
 Table = dict[str, tuple[int, int]]
 
@@ -33,9 +43,42 @@ def compare_categories(reference: Counts, current: Counts) -> DriftResult:
     r = np.asarray([row[0] for row in table.values()], dtype=np.int64)
     c = np.asarray([row[1] for row in table.values()], dtype=np.int64)
     effect = distance(r, c)
-    return drift_result(
-        METHOD, effect, table, statistic=effect.statistic, degrees_of_freedom=effect.bins - 1
+    known = _of_known(_table(reference, current))
+    result = drift_result(
+        METHOD, effect, table, statistic=known.statistic, degrees_of_freedom=known.bins - 1
     )
+    p_new = new_category_p(reference, current)
+    # Where nothing is new there is one test, else two.
+    return (
+        result if p_new == 1 else replace(result, p_value=min(1.0, 2 * min(result.p_value, p_new)))
+    )
+
+
+def new_category_p(reference: Counts, current: Counts) -> float:
+    """P-value of the sessions whose category the reference has never seen; 1 when there is none."""
+    seen = _by_text(reference)
+    new = sum(count for text, count in _by_text(current).items() if text not in seen)
+    m, n = reference.n, current.n
+    if new == 0 or m == 0:
+        return 1.0
+    once, twice = (sum(count == times for count in seen.values()) for times in (1, 2))
+    mean, variance = (once + 1) / (m + 2), (once + 2 * twice + 1) / m**2
+    size = max(1.0, mean * (1 - mean) / variance - 1)
+    a, b = mean * size, (1 - mean) * size
+    j = np.arange(new, n + 1)
+    log_choose = -np.log(n + 1.0) - special.betaln(n - j + 1.0, j + 1.0)
+    tail = np.exp(log_choose + special.betaln(j + a, n - j + b) - special.betaln(a, b)).sum()
+    return float(min(1.0, tail))
+
+
+def _of_known(table: Table) -> Distance:
+    """The distance with new categories in OTHER."""
+    if NEW in table:
+        table = {label: row for label, row in table.items() if label != NEW} | {
+            OTHER: _sum(table, [label for label in (OTHER, NEW) if label in table])
+        }
+    rows = np.asarray(list(_merged(table).values()), dtype=np.int64)
+    return distance(rows[:, 0], rows[:, 1])
 
 
 def _table(reference: Counts, current: Counts) -> Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -120,25 +120,40 @@ def pool(
     """What a window of `n` sessions over these hours of the week is compared with.
 
     The narrowest with at least ratio x n sessions of: the same hours of the week; the same hours
-    of the day on the same kind of day (weekday or weekend); the same hours of the day; everything.
-    None when even everything is too small: the result is immature. Scores and rates pool all
-    versions of the model judged by the same judge, and rates always everything.
+    of the day on the same kind of day (weekday or weekend); the same hours of the day. When none
+    has as many, the last, if it has enough for a test at all: other hours are not taken, because a
+    difference between night and day is not drift. None otherwise: the result is immature. What has
+    no hours, or less than a day of them, serves as a whole: a file, or a period that somebody chose
+    to be short. Scores and rates pool all versions of the model judged by the same judge, and rates
+    always everything.
     """
     items = _items(reference, key)
-    for rung in _RUNGS if key[2] != "rate" else _RUNGS[-1:]:
+    known = {hour for _, hour, _ in items} - {UNKNOWN_HOUR}
+    if key[2] == "rate" or _within_a_day(known):
+        found = sum(size for _, _, size in items)
+        whole = reference.whole(key) if found > 0 and found >= ratio * n else None
+        return None if whole is None else (whole, "everything")
+    for rung in _LIKE_HOURS:
         chosen = [item for item in items if _on_rung(rung, item[1], hours)]
         found = sum(size for _, _, size in chosen)
-        if found > 0 and found >= ratio * n:
-            if rung == "everything":
-                whole = reference.whole(key)
-                return None if whole is None else (whole, rung)
+        enough = ratio * n if rung != _LIKE_HOURS[-1] else min(ratio * n, FEWEST_SESSIONS)
+        if found > 0 and found >= enough:
             return add_all([reference.counts[other][hour] for other, hour, _ in chosen]), rung
     return None
 
 
 SAME_HOURS: frozenset[Rung] = frozenset({"hour_of_week", "kind_of_day"})
 """Rungs on which a difference cannot be that of other hours."""
-_RUNGS: tuple[Rung, ...] = ("hour_of_week", "kind_of_day", "hour_of_day", "everything")
+_LIKE_HOURS: tuple[Rung, ...] = ("hour_of_week", "kind_of_day", "hour_of_day")
+FEWEST_SESSIONS = 100
+"""On either side of a test, as design.md has it for windows."""
+
+
+def _within_a_day(hours: Collection[int]) -> bool:
+    """Whether 24 hours in a row hold them all."""
+    ordered = sorted(hours)
+    gaps = [(b - a - 1) % 168 + 1 for a, b in zip(ordered, ordered[1:] + ordered[:1], strict=True)]
+    return max(gaps, default=168) > 168 - 24
 
 
 def _items(reference: Reference, key: FeatureKey) -> list[tuple[FeatureKey, int, int]]:
@@ -156,8 +171,6 @@ def _items(reference: Reference, key: FeatureKey) -> list[tuple[FeatureKey, int,
 
 
 def _on_rung(rung: Rung, hour: int, hours: frozenset[int]) -> bool:
-    if rung == "everything":
-        return True
     if hour == UNKNOWN_HOUR:
         return False
     if rung == "hour_of_week":

@@ -48,24 +48,34 @@ def test_window_hours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ratio_n", "m", "rung"),
+    ("ratio_n", "m4", "m", "rung"),
     [
-        (10, 10, "hour_of_week"),
-        (11, 30, "kind_of_day"),
-        (31, 70, "hour_of_day"),
-        (71, 150, "everything"),
-        (151, None, None),
+        (10, 40, 10, "hour_of_week"),
+        (11, 40, 30, "kind_of_day"),
+        (31, 40, 70, "hour_of_day"),
+        (71, 40, None, None),  # not the night, which has 80 an hour
+        (101, 70, 100, "hour_of_day"),  # as many as a test needs
     ],
 )
 def test_the_narrowest_pool_that_is_large_enough(
-    ratio_n: int, m: int | None, rung: str | None
+    ratio_n: int, m4: int, m: int | None, rung: str | None
 ) -> None:
-    reference = freeze(
-        "pinned",
-        {KEY: {9: number(10), DAY + 9: number(20), 5 * DAY + 9: number(40), 3: number(80)}},
-    )  # fmt: skip
+    other_hours = {DAY + hour: number(80) for hour in range(24)}
+    like_hours = {9: number(10), DAY + 9: number(20), 5 * DAY + 9: number(m4)}
+    reference = freeze("pinned", {KEY: other_hours | like_hours})
     found = pool(reference, KEY, frozenset({9}), ratio_n, 1.0)
     assert (found and (found[0].n, found[1])) == (m and (m, rung))
+
+
+def test_less_than_a_day_serves_all_hours() -> None:
+    """Also a day that begins on Sunday evening."""
+    reference = freeze("pinned", {KEY: {hour % 168: number(10) for hour in range(165, 189)}})
+    found = pool(reference, KEY, frozenset({9}), 240, 1.0)
+    assert found is not None
+    assert (found[0].n, found[1]) == (240, "everything")
+    assert pool(reference, KEY, frozenset({9}), 241, 1.0) is None
+    longer = freeze("pinned", {KEY: {hour: number(10) for hour in range(25)}})
+    assert pool(longer, KEY, frozenset({9}), 10, 1.0) == (number(10), "hour_of_week")
 
 
 def test_a_file_has_no_hours_and_serves_all_of_them() -> None:
