@@ -29,8 +29,9 @@ def document(dashboard: Dashboard) -> dict[str, Any]:
     built = dashboard.build()
     for place, panel in enumerate(built.panels or [], start=1):
         panel.id_val = place
-    plain: dict[str, Any] = json.loads(json.dumps(built, cls=JSONEncoder))
-    return without_placement(plain)
+    plain = json.loads(json.dumps(built, cls=JSONEncoder))
+    shown: dict[str, Any] = without_placement(plain)
+    return shown
 
 
 def without_placement(node: Any) -> Any:

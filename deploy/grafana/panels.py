@@ -14,6 +14,7 @@ from grafana_foundation_sdk.builders import (
     table,
     timeseries,
 )
+from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.common import (
     BigValueColorMode,
     BigValueGraphMode,
@@ -29,6 +30,7 @@ from grafana_foundation_sdk.models.common import (
     VisibilityMode,
 )
 from grafana_foundation_sdk.models.dashboard import (
+    DashboardLink,
     DashboardLinkType,
     DataTransformerConfig,
     DynamicConfigValue,
@@ -280,7 +282,7 @@ def linked(title: str, url: str) -> list[DynamicConfigValue]:
     return [DynamicConfigValue("links", [{"title": title, "url": url}])]
 
 
-def runbook_links(alerts: Sequence[str]) -> list[dashboard.DashboardLink]:
+def runbook_links(alerts: Sequence[str]) -> list[Builder[DashboardLink]]:
     """Links in the panel's corner to the runbooks of these alerts."""
     return [
         dashboard.DashboardLink(f"Runbook {alert}")
