@@ -48,7 +48,7 @@ def asked(dashboard: Mapping[str, Any]) -> Iterator[Asked]:
             where = f"{title} / {panel['title']} / {target['refId']}"
             yield Asked(where, target["expr"], bool(target.get("instant")))
     for marks in dashboard["annotations"]["list"]:
-        yield Asked(f"{title} / annotation {marks['name']}", marks["expr"], instant=False)
+        yield Asked(f"{title} / annotation {marks['name']}", marks["target"]["expr"], instant=False)
 
 
 def variables(dashboard: Mapping[str, Any]) -> list[dict[str, Any]]:

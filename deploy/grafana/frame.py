@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.builders import dashboard, prometheus
 from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
     DashboardLinkType,
@@ -15,6 +15,8 @@ from .panels import DATASOURCE
 from .queries import MONITORED, newly_seen, rises
 
 TAG = "retraind"
+# Nobody serves them there; the README says how to put in an address that exists.
+RUNBOOKS = "https://git.example.com/retraind/docs/runbooks"
 STATE = "retraind_monitor_state"
 
 # What each variable offers depends on those before it.
@@ -71,9 +73,6 @@ def empty(
     )
 
 
-RUNBOOKS = "https://git.example.com/retraind/docs/runbooks"
-
-
 def choice(name: str, *, several: bool = True) -> dashboard.QueryVariable:
     """A variable of the values that a label has."""
     label, metric = LABELS[name]
@@ -128,10 +127,9 @@ def _marks(name: str, expr: str, color: str, title: str, text: str) -> dashboard
         .datasource(DATASOURCE)
         .enable(True)
         .icon_color(color)
-        .expr(expr)
+        .target(prometheus.Dataquery().expr(expr).ref_id("Anno").interval("1m").range())
         .title_format(title)
         .text_format(text)
-        .step("1m")
     )
 
 

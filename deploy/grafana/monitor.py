@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 
 from . import frame
-from .panels import ZERO_IS_GOOD, Line, Query, colored, graph, number, rows, states
+from .panels import ZERO_IS_GOOD, Line, Query, graph, number, states
 from .queries import (
     ALARM,
     BURN,
@@ -19,6 +19,7 @@ from .queries import (
     SERIES_LEGEND,
     state_number,
 )
+from .tables import colored, rows
 
 _VERSIONED = f"{SERIES_LEGEND} {{{{version}}}}"
 
@@ -124,7 +125,7 @@ def _drift(built: Dashboard) -> None:
                 f"{{{{feature}}}} {_VERSIONED}",
             ),
             unit="sci",
-            steps=((None, "red"), (0.001, "green")),
+            steps=((None, "transparent"), (0.001, "red")),
             log=True,
             runbooks=("RetraindDriftDetected",),
         )

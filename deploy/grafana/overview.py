@@ -5,16 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 
 from . import frame
-from .panels import (
-    ZERO_IS_GOOD,
-    Query,
-    colored,
-    graph,
-    linked,
-    named_states,
-    number,
-    rows,
-)
+from .panels import ZERO_IS_GOOD, Query, graph, number
 from .queries import (
     ALARM,
     BURN,
@@ -26,6 +17,7 @@ from .queries import (
     rises,
     state_number,
 )
+from .tables import colored, linked, named_states, rows
 
 _OPEN_MONITOR = "/d/retraind-monitor?${__url_time_range}&var-datasource=${datasource}" + "".join(
     f"&var-{variable}=${{__data.fields.{label}:percentencode}}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from grafana_foundation_sdk.builders import (
@@ -11,7 +11,6 @@ from grafana_foundation_sdk.builders import (
     prometheus,
     stat,
     statetimeline,
-    table,
     timeseries,
 )
 from grafana_foundation_sdk.cog.builder import Builder
@@ -32,14 +31,12 @@ from grafana_foundation_sdk.models.common import (
 from grafana_foundation_sdk.models.dashboard import (
     DashboardLink,
     DashboardLinkType,
-    DataTransformerConfig,
     DynamicConfigValue,
     Threshold,
     ThresholdsMode,
     ValueMap,
     ValueMappingResult,
 )
-from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from .queries import STATES
 
@@ -115,7 +112,7 @@ def number(
         .graph_mode(BigValueGraphMode.NONE)
         .span(width)
         .height(4)
-        .with_target(_target(Query(expr, legend), 0).instant())
+        .with_target(target(Query(expr, legend), 0).instant())
     )
     if names:
         panel.mappings([names])
@@ -156,7 +153,7 @@ def graph(
         )
         .span(width)
         .height(HEIGHT)
-        .targets([_target(query, place).range() for place, query in enumerate(queries)])
+        .targets([target(query, place).range() for place, query in enumerate(queries)])
     )
     if steps:
         panel.thresholds(_thresholds(steps))
@@ -195,91 +192,8 @@ def states(
         .legend(_legend(LegendDisplayMode.LIST))
         .span(24)
         .height(10)
-        .with_target(_target(query, 0).range())
+        .with_target(target(query, 0).range())
     )
-
-
-def rows(
-    title: str,
-    description: str,
-    queries: Sequence[Query],
-    columns: Mapping[str, Sequence[DynamicConfigValue]],
-    *,
-    order_by: str,
-    hide: Sequence[str] = (),
-    runbooks: Sequence[str] = (),
-    width: int = 24,
-    height: int = HEIGHT,
-) -> table.Panel:
-    """What is so now, one row for each set of labels; several queries are joined by their labels.
-
-    `columns` says how a column of this name looks, the greatest of `order_by` comes first.
-    """
-    value_names = {
-        "Value" if len(queries) == 1 else f"Value #{_letter(place)}": query.legend
-        for place, query in enumerate(queries)
-    }
-    renamed = {"service_name": "service", "deployment_environment": "environment"} | value_names
-    panel = (
-        table.Panel()
-        .title(title)
-        .description(description)
-        .datasource(DATASOURCE)
-        .links(runbook_links(runbooks))
-        .filterable(True)
-        .no_value("")
-        .span(width)
-        .height(height)
-        .sort_by([common.TableSortByFieldState().display_name(order_by).desc(True)])
-        .targets(
-            [
-                _target(query, place).instant().format(PromQueryFormat.TABLE)
-                for place, query in enumerate(queries)
-            ]
-        )
-    )
-    if len(queries) > 1:
-        panel.with_transformation(DataTransformerConfig(id_val="merge", options={}))
-    panel.with_transformation(
-        DataTransformerConfig(
-            id_val="organize",
-            options={
-                "excludeByName": dict.fromkeys(("Time", *hide), True),
-                "renameByName": renamed,
-            },
-        )
-    )
-    for name, properties in columns.items():
-        panel.override_by_name(name, list(properties))
-    return panel
-
-
-def colored(
-    steps: Steps, unit: str = "short", decimals: int | None = None
-) -> list[DynamicConfigValue]:
-    """A column of numbers whose background says how bad they are."""
-    shown = {"mode": "absolute", "steps": [{"value": at, "color": color} for at, color in steps]}
-    found = [
-        DynamicConfigValue("unit", unit),
-        DynamicConfigValue("thresholds", shown),
-        DynamicConfigValue("custom.cellOptions", {"type": "color-background", "mode": "basic"}),
-    ]
-    if decimals is not None:
-        found.append(DynamicConfigValue("decimals", decimals))
-    return found
-
-
-def named_states() -> list[DynamicConfigValue]:
-    """A column of state numbers, shown as words on their colours."""
-    return [
-        DynamicConfigValue("mappings", [STATE_NAMES]),
-        DynamicConfigValue("custom.cellOptions", {"type": "color-background", "mode": "basic"}),
-    ]
-
-
-def linked(title: str, url: str) -> list[DynamicConfigValue]:
-    """A column whose cells lead to `url`."""
-    return [DynamicConfigValue("links", [{"title": title, "url": url}])]
 
 
 def runbook_links(alerts: Sequence[str]) -> list[Builder[DashboardLink]]:
@@ -293,12 +207,14 @@ def runbook_links(alerts: Sequence[str]) -> list[Builder[DashboardLink]]:
     ]
 
 
-def _target(query: Query, place: int) -> prometheus.Dataquery:
-    target = prometheus.Dataquery().expr(query.expr).ref_id(_letter(place)).datasource(DATASOURCE)
-    return target.legend_format(query.legend) if query.legend else target
+def target(query: Query, place: int) -> prometheus.Dataquery:
+    """The query as the panel's `place`th."""
+    built = prometheus.Dataquery().expr(query.expr).ref_id(letter(place)).datasource(DATASOURCE)
+    return built.legend_format(query.legend) if query.legend else built
 
 
-def _letter(place: int) -> str:
+def letter(place: int) -> str:
+    """Grafana's name of a panel's `place`th query."""
     return chr(ord("A") + place)
 
 

@@ -36,12 +36,12 @@ def state_number(by: str, selector: str = SERIES) -> str:
 def rises(metric: str, by: str) -> str:
     """How much a counter grew in one step, also where its first sample is already 1.
 
-    increase() misses the step from absent to 1, and that is how a counter of triggers begins. What
-    was there before Prometheus or after a gap in its scrapes is not counted.
+    increase() misses the step from absent to 1, and that is how a counter of triggers begins. A
+    counter below what it was has begun again. Failed scrapes neither hide nor repeat anything.
     """
     now = f"sum by ({by}) ({metric})"
-    before = f"sum by ({by}) ({metric} offset $__interval)"
-    return f"{now} - ({before} or {now} * 0) >= 0 and on () {scraped_before()}"
+    before = f"sum by ({by}) (last_over_time({metric}[1h] offset $__interval))"
+    return f"{now} - (({before} <= {now}) or {now} * 0) and on () {scraped_before()}"
 
 
 def newly_seen(metric: str, by: str) -> str:
@@ -54,7 +54,8 @@ def newly_seen(metric: str, by: str) -> str:
 
 
 def scraped_before() -> str:
-    return '(max(up{job="retraind"} offset $__interval) == 1)'
+    """Not at the first scrape, where everything is new to Prometheus only."""
+    return '(max(max_over_time(up{job="retraind"}[1h] offset $__interval)) == 1)'
 
 
 def quantile(share: float, histogram: str, by: str = "instance") -> str:
