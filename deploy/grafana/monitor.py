@@ -19,7 +19,7 @@ from .queries import (
     SERIES_LEGEND,
     state_number,
 )
-from .tables import colored, rows
+from .tables import colored, measured, rows
 
 _VERSIONED = f"{SERIES_LEGEND} {{{{version}}}}"
 
@@ -227,7 +227,7 @@ def _cohorts(built: Dashboard) -> None:
                 "worst score / threshold": colored(
                     ((None, "green"), (0.5, "yellow"), (1, "red")), decimals=2
                 ),
-                "worst fail ratio": colored(((None, "transparent"),), "percentunit", 1),
+                "worst fail ratio": measured("percentunit", 1),
             },
             order_by="worst score / threshold",
             width=8,

@@ -17,7 +17,7 @@ from .queries import (
     rises,
     state_number,
 )
-from .tables import colored, linked, named_states, rows
+from .tables import colored, linked, measured, named_states, rows
 
 _OPEN_MONITOR = "/d/retraind-monitor?${__url_time_range}&var-datasource=${datasource}" + "".join(
     f"&var-{variable}=${{__data.fields.{label}:percentencode}}"
@@ -189,7 +189,7 @@ def _fail_ratios(built: Dashboard) -> None:
         Query(f"max by ({by}) ({LIFE_FAIL_RATIO}{{{SERIES}}})", "over its life"),
         Query(f"max by ({by}) ({BURN}{{{SERIES}}})", "times its life"),
     ]
-    percent = colored(((None, "transparent"),), "percentunit", 1)
+    percent = measured("percentunit", 1)
     built.with_row(Row("Evaluations"))
     built.with_panel(
         rows(

@@ -66,19 +66,19 @@ def rows(
     return panel
 
 
-def colored(
-    steps: Steps, unit: str = "short", decimals: int | None = None
-) -> list[DynamicConfigValue]:
+def measured(unit: str, decimals: int) -> list[DynamicConfigValue]:
+    """A column of numbers that are neither good nor bad by themselves."""
+    return [DynamicConfigValue("unit", unit), DynamicConfigValue("decimals", decimals)]
+
+
+def colored(steps: Steps, decimals: int = 0) -> list[DynamicConfigValue]:
     """A column of numbers whose background says how bad they are."""
     shown = {"mode": "absolute", "steps": [{"value": at, "color": color} for at, color in steps]}
-    found = [
-        DynamicConfigValue("unit", unit),
+    return [
+        *measured("short", decimals),
         DynamicConfigValue("thresholds", shown),
         DynamicConfigValue("custom.cellOptions", {"type": "color-background", "mode": "basic"}),
     ]
-    if decimals is not None:
-        found.append(DynamicConfigValue("decimals", decimals))
-    return found
 
 
 def named_states() -> list[DynamicConfigValue]:
