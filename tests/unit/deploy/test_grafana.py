@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ from grafana_foundation_sdk.cog import plugins
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from grafana_dashboards import FILES, GRAFANA, ROOT, panels, read
+from grafana_dashboards import FILES, GRAFANA, ROOT, Asked, asked, panels, read
 
 RUNBOOKS = {page.stem for page in (ROOT / "docs" / "runbooks").glob("*.md")}
 OF_GRAFANA = {"__all", "__interval", "__rate_interval", "__url_time_range", "__data", "__value"}
@@ -139,3 +141,49 @@ def provisioned(kind: str) -> dict[str, Any]:
     )
     assert document["apiVersion"] == 1
     return document
+
+
+def test_each_trigger_is_marked_once(tmp_path: Path) -> None:
+    """Minute by minute: a first trigger, a failed scrape, a second, a restart, a third."""
+    counted = "_ _ 1 1 stale 1 2 2 stale 1"
+    marked = {2, 6, 9}
+    annotation = question("overview", "annotation Retrain triggers")
+    expression = annotation.expr.replace("$__interval", "1m").replace("$monitor", ".*")
+    labels = 'job="retraind", instance="a"'
+    checks = [
+        {
+            "expr": expression,
+            "eval_time": f"{minute}m",
+            "exp_samples": [{"labels": '{monitor="m", reason="drift"}', "value": 1}]
+            if minute in marked
+            else [],
+        }
+        for minute in range(len(counted.split()))
+    ]
+    series = {
+        f"up{{{labels}}}": "1x9",
+        f'retraind_triggers_total{{{labels}, monitor="m", reason="drift"}}': counted,
+        # There before Prometheus was: how long before, nobody knows.
+        f'retraind_triggers_total{{{labels}, monitor="old", reason="drift"}}': "5x9",
+    }
+    given = [{"series": name, "values": values} for name, values in series.items()]
+    file = tmp_path / "triggers.yml"
+    file.write_text(
+        yaml.safe_dump(
+            {"tests": [{"interval": "1m", "input_series": given, "promql_expr_test": checks}]}
+        )
+    )
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        assert os.environ.get("RETRAIND_REQUIRE_PROGRAMS") != "1", "promtool is not installed"
+        pytest.skip("promtool is not installed")
+    done = subprocess.run(
+        [promtool, "test", "rules", file], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def question(dashboard: str, where: str) -> Asked:
+    (file,) = [file for file in FILES if file.stem == dashboard]
+    (found,) = [each for each in asked(read(file)) if each.where.endswith(where)]
+    return found
