@@ -6,7 +6,7 @@ DRIFT ?= gpt-4o-mini/emea
 # Containers like to set this; each of the daemons that the tests start would compile every module.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint bench bench-detector corpus docs clean
+.PHONY: demo test lint bench bench-detector corpus docs dashboards clean
 
 .venv/ready: pyproject.toml .ci/constraints.txt
 	$(PYTHON) -m venv .venv
@@ -36,6 +36,9 @@ corpus: .venv/ready ## run the libraries of tests/corpus again and record what t
 
 docs: .venv/ready ## regenerate docs/configuration.md, docs/metrics.md and docs/cli.md
 	$(BIN)/python -m retraind.docs
+
+dashboards: .venv/ready ## regenerate deploy/grafana/dashboards
+	$(BIN)/python -m deploy.grafana
 
 clean:
 	rm -rf .venv .cache build dist

@@ -1,15 +1,19 @@
-"""The shipped scrape configuration and rules, in the real Prometheus, on a daemon fed with drift.
+"""The shipped scrape configuration, rules and dashboards' queries, in the real Prometheus.
 
-Only the scrape interval is shortened and the target is this daemon; the rules are not touched.
+It scrapes a daemon that is fed with drift. Only the scrape interval is shortened and the target is
+this daemon; the rules and queries are not touched.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +23,7 @@ import pytest
 import yaml
 
 from builders import HOUR_NS, a_request, a_span
+from grafana_dashboards import FILES, STEP, Asked, as_regex, asked, read, source, variables
 from harness import Daemon, eventually, free_port, plain_http
 from retraind.config.settings import Admin
 from traffic import NOW_NS, SESSIONS, an_hour, in_order, wait_closed
@@ -60,6 +65,16 @@ class Prometheus:
         found = self.data("query", query=expression)["result"]
         return [(each["metric"], float(each["value"][1])) for each in found]
 
+    def has_data(self, question: Asked, expression: str) -> bool:
+        """Whether a panel of the last ten minutes would show a number."""
+        if question.instant:
+            return any(not math.isnan(value) for _, value in self.query(expression))
+        now = time.time()
+        found = self.data(
+            "query_range", query=expression, start=f"{now - 600}", end=f"{now}", step=STEP
+        )
+        return any(value != "NaN" for each in found["result"] for _, value in each["values"])
+
     def firing(self) -> list[dict[str, str]]:
         """Labels of the alerts that fire; pending ones are not among them."""
         alerts = self.data("alerts")["alerts"]
@@ -91,8 +106,9 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
         "window": {"min_sessions": SESSIONS, "min_sessions_at_max_length": 20},
         "reference": {"min_age": "12h", "min_sessions": 700},
     }
-    folder = tmp_path_factory.mktemp("rules")
-    with Daemon(folder / "data", {"tick": "100ms", "monitors": [monitor]}) as running:
+    dead_end = {"name": "nobody", "url": f"http://127.0.0.1:{free_port()}/"}
+    config = {"tick": "100ms", "monitors": [monitor], "destinations": [dead_end]}
+    with Daemon(tmp_path_factory.mktemp("rules") / "data", config) as running:
         yield running
 
 
@@ -141,15 +157,34 @@ def send_hours(daemon: Daemon, first: int, last: int, *, drifted: bool) -> None:
     wait_closed(daemon, BEGIN_NS + last * HOUR_NS)
 
 
-def test_the_drift_alert_fires_for_what_drifts(daemon: Daemon, prometheus: Prometheus) -> None:
-    send_hours(daemon, 0, QUIET_HOURS, drifted=False)
-    quiet = eventually(lambda: prometheus.query(RATIO), RULES_SECONDS)
-    assert {labels["model"] for labels, _ in quiet} == {"gpt-4o", "gpt-4o-mini"}
-    assert all(value < 1 for _, value in quiet)
-    prometheus.wait_evaluated()
-    assert prometheus.firing() == []
+@dataclass(frozen=True)
+class Quiet:
+    """What Prometheus said before the drift."""
 
+    ratios: list[tuple[dict[str, str], float]]
+    firing: list[dict[str, str]]
+
+
+@pytest.fixture(scope="module")
+def quiet(daemon: Daemon, prometheus: Prometheus) -> Quiet:
+    """Quiet hours, a look at Prometheus, and then the hours that drift."""
+    # The mark of a new version needs a scrape before it: at the first one all versions are new.
+    eventually(lambda: prometheus.query(f'up{{job="retraind"}} offset {STEP} == 1'), RULES_SECONDS)
+    send_hours(daemon, 0, QUIET_HOURS, drifted=False)
+    ratios = eventually(lambda: prometheus.query(RATIO), RULES_SECONDS)
+    prometheus.wait_evaluated()
+    seen = Quiet(ratios, prometheus.firing())
     send_hours(daemon, QUIET_HOURS, QUIET_HOURS + DRIFTED_HOURS, drifted=True)
+    return seen
+
+
+def test_the_drift_alert_fires_for_what_drifts(
+    daemon: Daemon, prometheus: Prometheus, quiet: Quiet
+) -> None:
+    assert {labels["model"] for labels, _ in quiet.ratios} == {"gpt-4o", "gpt-4o-mini"}
+    assert all(value < 1 for _, value in quiet.ratios)
+    assert quiet.firing == []
+
     expected = {
         (DRIFT, "gpt-4o", "output_tokens"),
         (DRIFT, "gpt-4o", "groundedness"),
@@ -199,6 +234,42 @@ def test_every_rule_is_evaluated_without_error(prometheus: Prometheus) -> None:
         ),
         RULES_SECONDS,
     )
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+@pytest.mark.parametrize("choice", ["all", "one"])
+@pytest.mark.usefixtures("quiet")
+def test_every_panel_and_annotation_has_data(
+    prometheus: Prometheus, file: Path, choice: str
+) -> None:
+    """With every variable at All, and with one value chosen for each."""
+    dashboard = read(file)
+    questions = list(asked(dashboard))
+    assert questions
+
+    def without_data() -> list[str]:
+        values = choose(prometheus, dashboard, choice)
+        return [
+            each.where for each in questions if not prometheus.has_data(each, each.filled(values))
+        ]
+
+    with suppress(AssertionError):
+        eventually(lambda: not without_data(), RULES_SECONDS, every=5)
+    assert without_data() == []
+
+
+def choose(prometheus: Prometheus, dashboard: dict[str, Any], choice: str) -> dict[str, str]:
+    """A value for each variable, out of those that Prometheus offers for it."""
+    chosen: dict[str, str] = {}
+    for variable in variables(dashboard):
+        name = variable["name"]
+        selector, label = source(variable, chosen)
+        offered = prometheus.data(f"label/{label}/values", **{"match[]": selector})
+        # The traffic has no cohorts, and a user would leave that variable at All.
+        assert offered or name == "cohort", name
+        take_all = variable["includeAll"] and (choice == "all" or not offered)
+        chosen[name] = variable["allValue"] if take_all else as_regex(offered[0])
+    return chosen
 
 
 def test_the_queries_of_the_runbooks_run(daemon: Daemon) -> None:
