@@ -37,6 +37,7 @@ COMMENT ON COLUMN segments.last_time IS 'Newest event time (UTC) of any row.';
 CREATE TABLE progress (through_seq BIGINT NOT NULL);
 COMMENT ON TABLE progress IS 'One row: every stored row up to this seq has been looked at when panes were built.';
 COMMENT ON COLUMN progress.through_seq IS 'Highest seq that has been looked at.';
+INSERT INTO progress VALUES (0);
 
 CREATE TABLE watermarks (
   service_name    VARCHAR NOT NULL,
