@@ -16,6 +16,8 @@ from retraind.model import SeriesKey
 from retraind.policy import alarms, decide
 from retraind.policy.alarms import AlarmMemory
 from retraind.policy.decide import PolicyKey, PolicyMemory
+from retraind.policy.holds import Hold
+from retraind.policy.mutes import Mute
 from retraind.store.state import State
 from retraind.window.reference import Reference, reference_from_rows
 from retraind.window.watermark import SourceClock
@@ -88,8 +90,9 @@ class ActiveReference:
 class Memory:
     """Everything that the tick reads or changes. References and alarms are by series id.
 
-    `due` are the sources whose panes have changed since their windows were looked at; after a start
-    all of them.
+    `mutes` and `holds` are by their id, also those that are over; `deploys` are the versions of a
+    source and when each was first seen. `due` are the sources whose panes have changed since their
+    windows were looked at; after a start all of them.
     """
 
     through_seq: int = 0
@@ -98,10 +101,17 @@ class Memory:
     references: dict[str, ActiveReference] = field(default_factory=dict)
     alarms: dict[str, dict[FeatureKey, Alarm]] = field(default_factory=dict)
     policies: dict[PolicyKey, PolicyMemory] = field(default_factory=dict)
+    mutes: dict[str, Mute] = field(default_factory=dict)
+    holds: dict[str, Hold] = field(default_factory=dict)
+    deploys: dict[Source, dict[str, int]] = field(default_factory=dict)
     due: set[Source] = field(default_factory=set)
 
     def known_keys(self) -> set[SeriesKey]:
         return {series.key for series in self.series.values()}
+
+    def undecided_ns(self, source: Source) -> int:
+        """The first moment of a source (event time) about which nothing can be decided yet."""
+        return self.sources[source].closed_ns + 1000  # the next one that a table can hold
 
 
 def load(state: State) -> Memory:
@@ -131,6 +141,11 @@ def load(state: State) -> Memory:
     for row in state.read("read_policies").to_pylist():
         policy = PolicyKey(row["monitor"], row["service_name"], row["environment"], row["model"])
         memory.policies[policy] = decide.from_json(row["memory"])
+    memory.mutes = {row["id"]: Mute(**row) for row in state.read("read_mutes").to_pylist()}
+    memory.holds = {row["id"]: Hold(**row) for row in state.read("read_holds").to_pylist()}
+    for row in state.read("read_deploys").to_pylist():
+        source = Source(row["service_name"], row["environment"])
+        memory.deploys.setdefault(source, {})[row["version"]] = row["first_ns"]
     return memory
 
 

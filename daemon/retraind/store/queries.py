@@ -45,7 +45,7 @@ def migrations() -> tuple[Migration, ...]:
 
 
 def schema_script(name: str, catalog: str) -> str:
-    """The statements that make the tables of `state` or `segment` in the attached file `catalog`."""
+    """The statements that make the tables of `state` or `segment` in the attached `catalog`."""
     return in_catalog(_schema(name), catalog)
 
 
