@@ -46,9 +46,7 @@ def a_mute(start: float, end: float, **selected: str) -> Mute:
 def a_hold(start: float, hours: float = 24, *, model: str | None = None, **other: Any) -> Hold:
     values: dict[str, Any] = {"id": f"hold_{start}", "kind": "deploy", "cause": f"v{start}"} | other
     scope = {"monitor": "default", "service_name": "bot", "environment": "prod"}
-    return Hold(
-        **(scope | values), model=model, starts_ns=at(start), expires_ns=at(start + hours)
-    )
+    return Hold(**(scope | values), model=model, starts_ns=at(start), expires_ns=at(start + hours))
 
 
 class Run:
