@@ -8,7 +8,7 @@ import pytest
 
 from retraind.config.settings import Policy
 from retraind.model import SeriesKey
-from retraind.policy.alarms import AlarmMemory
+from retraind.policy.alarms import AlarmMemory, ReadyWindow
 from retraind.policy.decide import (
     Child,
     Decision,
@@ -209,3 +209,15 @@ def test_judges_change_unless_an_old_one_ran_beside_the_new_for_a_day():
     assert not judges_changed({"a", "b"}, {"a"}, short), "the old judge still judges"
     assert not judges_changed({"b"}, set(), short), "there is nothing to compare with"
     assert not judges_changed(set(), {"a"}, short)
+
+
+def test_a_trigger_answers_no_drift_that_was_muted():
+    run = Run(a_mute(0, 24, cohort="emea"), any=["drift", "eval_fail_rate"])
+    windows = (ReadyWindow("retrain", True, 0.4),) * 3
+    alarm = AlarmMemory("firing", T0, T0, T0, windows, retrain_band=True)
+    muted = Child(SeriesKey(*KEY, "emea"), "tokens", "", "drift", alarm)
+    other = failing("us")
+    assert run.at(0, muted, other) == ["open_episode", "trigger"]
+    assert run.at(24, muted, other) == ["join"]
+    assert run.at(24 * 7, muted) == ["close_episode", "open_episode", "trigger"]
+    assert run.last[2].reasons == ("drift",)
