@@ -40,6 +40,7 @@ def record(
         changed.add(source)
     for source in sorted(changed):
         _write(tx, memory, source)
+    memory.due |= changed  # so that it is shown now, and not when the next pane closes
     return place(tx, memory, holds)
 
 

@@ -72,7 +72,9 @@ def release(state: State, memory: Memory, hold_id: str, by: str) -> Hold:
 def lasts(memory: Memory, hold: Hold) -> bool:
     """Whether something that is not decided yet may have to wait for it."""
     source = Source(hold.service_name, hold.environment)
-    return source in memory.sources and memory.undecided_ns(source) < hold.expires_ns
+    if source not in memory.sources:
+        return False
+    return max(memory.undecided_ns(source), hold.starts_ns) < hold.expires_ns
 
 
 def _too_many(holds: Iterable[Hold]) -> list[str]:
