@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from retraind.config.settings import Config, WindowSettings
-from retraind.evaluate import deploys, holds
+from retraind.evaluate import holds, service_versions
 from retraind.evaluate.inputs import CONTEXT_NS, pane_inputs
 from retraind.evaluate.memory import Memory, Series, Source, SourceState
 from retraind.evaluate.tables import rows_table, timestamp
@@ -228,7 +228,7 @@ class PaneBuilder:
         versions = self._rows.new_versions(memory.through_seq, through)
         with self._state.transaction() as tx:
             _write_clocks(tx, {source: memory.sources[source] for source in touched})
-            placed = deploys.record(tx, memory, versions, self._monitors)
+            placed = service_versions.record(tx, memory, versions, self._monitors)
             tx.run("write_progress", through=through)
         memory.through_seq = through
         holds.announce(placed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from retraind.config.settings import Policy
-from retraind.evaluate import deploys, holds, mutes
+from retraind.evaluate import holds, mutes, service_versions
 from retraind.evaluate.memory import Memory, Series
 from retraind.metrics.snapshot import DeployRow, HeldRow, StateRow
 from retraind.policy import decide
@@ -72,5 +72,5 @@ def held(memory: Memory, policies: Mapping[str, Policy]) -> Iterator[HeldRow]:
 def newest_deploys(memory: Memory) -> Iterator[DeployRow]:
     """The newest versions of each source."""
     for source, versions in sorted(memory.deploys.items()):
-        for version, first_ns in deploys.newest(versions, DEPLOYS):
+        for version, first_ns in service_versions.newest(versions, DEPLOYS):
             yield DeployRow(*source, version, first_ns)

@@ -1,4 +1,4 @@
--- Mutes, holds and deploys (evaluate/mutes.py, holds.py, deploys.py).
+-- Mutes, holds and deploys (evaluate/mutes.py, holds.py, service_versions.py).
 
 -- name: read_mutes
 -- Every mute, also those that are over.
