@@ -37,7 +37,8 @@ MONITOR: dict[str, Any] = {
 }
 TABLES = (
     "progress", "watermarks", "series", "panes", "references", "reference_counts", "windows",
-    "alarms", "policies", "episodes", "triggers", "outbox", "mutes", "holds", "deploys",
+    "alarms", "policies", "episodes", "triggers", "outbox", "reference_log", "versions", "mutes",
+    "holds", "deploys",
 )  # fmt: skip
 
 

@@ -35,6 +35,7 @@ from retraind.telemetry import Telemetry
 
 KEY = SeriesKey("default", "bot<script>alert(1)</script>", "prod", "model-a", "premium")
 T = 1_700_000_000_000_000_000  # 2023-11-14T22:13:20Z
+REFERENCE = {"id": "ref_1", "state": "active", "created_at": "2023-11-14T22:13:20Z"}
 STATUS = Status(
     version="0.1.0",
     started_ns=T,
@@ -96,14 +97,23 @@ class FakeDaemon:
         return ["admin.endpoint"]
 
     async def references(self) -> list[dict[str, Any]]:
-        return [{"id": "ref_1"}]
+        return [REFERENCE]
 
     async def reference(self, reference_id: str) -> dict[str, Any] | None:
         return {"id": reference_id} if reference_id == "ref_1" else None
 
     async def pin_reference(self, request: PinReference) -> PinnedReferences:
         self._call("pin", request)
-        return PinnedReferences([{"id": "ref_2"}], ["left out: one"])
+        return PinnedReferences([REFERENCE | {"id": "ref_2"}], ["left out: one"])
+
+    async def accept_reference(self, reference_id: str, by: str) -> list[dict[str, Any]]:
+        self._call("accept", reference_id, by)
+        return [REFERENCE]
+
+    async def compare_references(self, reference_id: str, other: str | None) -> dict[str, Any]:
+        self._call("compare", reference_id, other)
+        feature = {"feature": "input_tokens", "psi_corrected": 0.31}
+        return {"reference": reference_id, "other": other or "current", "features": [feature]}
 
     async def mutes(self) -> list[dict[str, Any]]:
         return [{"id": "mute_1", "reason": "load <test>", "created_by": "ann"}]

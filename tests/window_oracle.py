@@ -216,7 +216,8 @@ class Slow:
             unit = "trace"
         out[(*pane, "sessions", "", "category")] = {
             "sessions": len(sessions), "missing": 0, "values": {unit: len(sessions)}}  # fmt: skip
-        for name, kind, column, anywhere in features:
+        versions = ("versions", "category", "response_model", False)
+        for name, kind, column, anywhere in [versions, *features]:
             values: list[Any] = []
             for rows in sessions.values():
                 carriers = [row for row in rows if row.get(column) not in (None, "")]

@@ -23,11 +23,13 @@ from retraind.console.daemon import (
     TriggerStatus,
     WindowStatus,
 )
+from retraind.difference import difference
 from retraind.errors import QueryError
 from retraind.evaluate.evaluator import Evaluator
+from retraind.evaluate.shown import GRAVITY
 from retraind.metrics.snapshot import Snapshot
 from retraind.model import Json, SeriesKey
-from retraind.pin import fits, pin
+from retraind.pin import accept, fits, pin
 from retraind.store.database import Database
 from retraind.store.erase import erase, selection
 from retraind.store.sql import TOO_LONG, SqlResult
@@ -129,14 +131,19 @@ class Control:
         )
 
     async def references(self) -> Sequence[Json]:
-        table = await asyncio.to_thread(self._database.state.read, "list_references")
-        rows: list[Json] = table.to_pylist()
+        return [*await self._kept_references(), *await self._read("list_made_references")]
+
+    async def _kept_references(self) -> Sequence[Json]:
+        return await self._read("list_references")
+
+    async def _read(self, name: str) -> list[Json]:
+        rows: list[Json] = (await asyncio.to_thread(self._database.state.read, name)).to_pylist()
         return rows
 
     async def reference(self, reference_id: str) -> Json | None:
         found = {
             row["id"]: row
-            for row in reversed(await self.references())  # the active one of equal ids stays
+            for row in reversed(await self._kept_references())  # the active one of equal ids stays
             if row["id"].startswith(reference_id)
         }
         if len(found) > 1:
@@ -159,8 +166,10 @@ class Control:
         chosen = await asyncio.wrap_future(job)
         pinned = [
             row
-            for row in await self.references()
-            if row["active"] and row["id"] in chosen.ids and fits(_series_key(row), request)
+            for row in await self._kept_references()
+            if row["state"] == ("proposed" if request.propose else "active")
+            and row["id"] in chosen.ids
+            and fits(_series_key(row), request)
         ]
         return PinnedReferences(pinned, chosen.notes)
 
@@ -192,6 +201,21 @@ class Control:
             lambda memory, _: quiet.release(self._database.state, memory, hold_id, by)
         )
         return await asyncio.wrap_future(job)
+
+    async def accept_reference(self, reference_id: str, by: str) -> Sequence[Json]:
+        job = self._evaluator.submit(
+            lambda memory, _: accept(
+                self._database.state, memory, reference_id, by, self._clock.now_ns()
+            )
+        )
+        series = await asyncio.wrap_future(job)
+        rows = await self._kept_references()
+        return [row for row in rows if row["active"] and row["series_id"] in series]
+
+    async def compare_references(self, reference_id: str, other: str | None) -> Json:
+        return await asyncio.to_thread(
+            difference, self._database.state, self._config(), reference_id, other
+        )
 
     async def erase(self, user: str | None, trace: str | None) -> Json:
         chosen = selection(self._config().content, user, trace)
@@ -230,17 +254,23 @@ def _total(metric: Any) -> int:
 def _series_statuses(
     rows: list[Json], shown: Mapping[tuple[SeriesKey, str], str]
 ) -> tuple[SeriesStatus, ...]:
-    """`shown` says which alarms are muted or held; what it lacks has the state of its own."""
+    """A feature with several alarms (versions, references) shows the gravest, as metrics do.
+
+    `shown` says which are muted or held; what it lacks has the state of its own.
+    """
     by_key: dict[SeriesKey, SeriesStatus] = {}
+    states: dict[SeriesKey, dict[str, str]] = {}
     for row in rows:
         key = _series_key(row)
-        known = by_key.setdefault(
-            key, SeriesStatus(key, (), row["reference_id"], row["window_start_ns"])
-        )
+        by_key[key] = SeriesStatus(key, (), row["reference_id"], row["window_start_ns"])
+        own = states.setdefault(key, {})
         if row["feature"] is not None:
-            state = shown.get((key, row["feature"]), row["state"])
-            by_key[key] = replace(known, states=(*known.states, (row["feature"], state)))
-    return tuple(by_key.values())
+            known = own.get(row["feature"], GRAVITY[0])
+            own[row["feature"]] = max(known, row["state"], key=GRAVITY.index)
+    for key, own in states.items():
+        for feature in own:
+            own[feature] = shown.get((key, feature), own[feature])
+    return tuple(replace(each, states=tuple(states[key].items())) for key, each in by_key.items())
 
 
 def _series_key(row: Json) -> SeriesKey:
@@ -256,6 +286,7 @@ def _window_status(row: Json) -> WindowStatus:
         end_ns=row["end_ns"],
         sessions=row["sessions"],
         verdict=row["verdict"],
+        reference=row["reference_kind"],
         score=row["psi_corrected"],
         p_value=row["p_value"],
         rate=row["rate"],

@@ -69,6 +69,7 @@ class SeriesKey:
 
 
 FeatureKind = Literal["number", "category", "score", "rate"]
+ReferenceKind = Literal["pinned", "seasonal", "trailing", "deploy"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,4 +1,4 @@
-"""Pinning references by hand: panes of a period, or the rows of a file."""
+"""Pinning references by hand: panes of a period, or the rows of a file; accepting proposed ones."""
 
 from __future__ import annotations
 
@@ -7,17 +7,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
+import structlog
 
 from retraind.config.settings import Config, Monitor
 from retraind.console.daemon import PinReference
 from retraind.errors import QueryError
 from retraind.evaluate.memory import ActiveReference, Memory, Series
-from retraind.evaluate.references import NewReference, references_of_panes, write_references
+from retraind.evaluate.references import (
+    NewReference,
+    accept_reference,
+    propose_references,
+    references_of_panes,
+    write_references,
+)  # fmt: skip
 from retraind.model import HOUR_NS, SeriesKey
 from retraind.store.state import State
 from retraind.window.plan import MonitorPlan
 from retraind.window.reference import Reference, counts_from_table, freeze
 
+log = structlog.get_logger(__name__)
 SAID = 5
 """Series that are named in one answer; the others are counted."""
 
@@ -43,7 +51,7 @@ def fits(key: SeriesKey, request: PinReference) -> bool:
 
 
 def pin(state: State, memory: Memory, config: Config, request: PinReference, now_ns: int) -> Chosen:
-    """Pin on the evaluation thread, between two ticks.
+    """Pin, or propose, on the evaluation thread, between two ticks.
 
     What would be too small for the windows that it is for is left out, unless `force` is set.
     Raises QueryError, changing nothing, when nothing is left.
@@ -71,14 +79,55 @@ def pin(state: State, memory: Memory, config: Config, request: PinReference, now
                 found = [NewReference(each, reference, rows, None, None)] if rows else []
             enough = [new for new in found if request.force or new.sessions >= needed(monitor)]
             small += [_too_small(new, monitor) for new in found if new not in enough]
-            write_references(tx, memory, enough, source=request.source, now_ns=now_ns)
+            write = propose_references if request.propose else write_references
+            if request.propose:
+                chosen.notes += [_same(new) for new in enough if _is_active(memory, new)]
+                enough = [new for new in enough if not _is_active(memory, new)]
+            write(tx, memory, enough, source=request.source, now_ns=now_ns, actor=request.by)
             chosen.ids |= {new.reference.id for new in enough}
     if not chosen.ids:
-        raise QueryError(_nothing(request, small))
+        raise QueryError("; ".join(chosen.notes) or _nothing(request, small))
     chosen.notes += _listed(small)
     if request.table is not None:
         chosen.notes += _ignored(request.table, [monitors[name] for name in _monitors(series)])
     return chosen
+
+
+def accept(state: State, memory: Memory, reference_id: str, by: str, now_ns: int) -> set[str]:
+    """Make a proposed reference the active one, on the evaluation thread; returns the series.
+
+    A superseded one is taken up again. Raises QueryError, changing nothing, when no reference, more
+    than one, or the active one begins with this id.
+    """
+    found = state.read("find_references", id=reference_id).to_pylist()
+    rows = [row for row in found if row["series_id"] in memory.series]
+    if len({row["id"] for row in rows}) > 1:
+        raise QueryError(f"{reference_id} begins more than one id; write more of it")
+    if not rows:
+        raise QueryError(f"there is no reference {reference_id}")
+    waiting = [row for row in rows if row["proposed"]] or [row for row in rows if not row["active"]]
+    if not waiting:
+        raise QueryError(f"reference {rows[0]['id']} is the active one already")
+    with state.transaction() as tx:
+        for row in waiting:
+            accept_reference(tx, memory, row, now_ns=now_ns, actor=by)
+    for row in waiting:
+        key = memory.series[row["series_id"]].key
+        log.warning(
+            "reference accepted", reference=row["id"], by=by, sessions=row["sessions"],
+            monitor=key.monitor, service=key.service_name, environment=key.environment,
+            model=key.model, cohort=key.cohort,
+        )  # fmt: skip
+    return {row["series_id"] for row in waiting}
+
+
+def _is_active(memory: Memory, new: NewReference) -> bool:
+    active = memory.references.get(new.series.id)
+    return active is not None and active.reference.id == new.reference.id
+
+
+def _same(new: NewReference) -> str:
+    return f"the active reference of {new.series.key.service_name} is the same: nothing to propose"
 
 
 def needed(monitor: Monitor) -> int:

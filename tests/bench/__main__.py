@@ -30,13 +30,14 @@ def normalisation(*, quick: bool) -> Row:
 
 def full_mapping(*, quick: bool) -> Row:
     """Row 5, on one core."""
-    found = mapping.run(quick=quick)
-    row = Row("5. Every convention against plain attributes only, decode and normalise, one core")
-    row.figures = dict(found)
-    row.goals = {
-        "full to plain >= 0.6": found["full to plain"] >= 0.6,
-        "every library, full to plain >= 0.4": found["every library, full to plain"] >= 0.4,
-    }
+    row = Row("5. Every convention against the spine's plain attributes, decode and normalise")
+    row.figures = dict(mapping.run(quick=quick))
+    for name, least in (("row 1's payload", 0.6), ("every library", 0.4)):
+        ratio = row.figures.get(f"{name}, ratio to the spine")
+        if ratio is None:
+            row.figures[f"{name}, the spine"] = "not in this clone's history"
+        else:
+            row.goals[f"{name}, ratio >= {least}"] = float(ratio) >= least
     return row
 
 

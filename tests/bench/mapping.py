@@ -1,76 +1,56 @@
-"""What the full mapping costs: against plain attributes only, and on spans of every library.
+"""What the table of all conventions costs, against the mapping that the daemon began with.
 
-"Plain" is the mapping that the daemon began with: attributes of the OTel GenAI conventions and
-OpenInference taken as they are, nothing read from JSON, events or indexed keys. The mixed payload
-is every recorded body of tests/corpus, copied with new ids and other texts of the same length, so
-that no message is read twice. CPU time on one core. Run: `python -m tests.bench.mapping`.
+That mapping, the spine's, took plain attributes of the OTel GenAI conventions and OpenInference as
+they are, and read nothing from JSON, events or indexed keys. It is measured itself: the code of its
+last commit, from the history of the repository, in turns with today's. The mixed payload is every
+recorded body of tests/corpus, copied with new ids and other texts of the same length, so that no
+message is read twice. CPU time on one core. Run: `python -m tests.bench.mapping`.
 """
 
 from __future__ import annotations
 
-import gc
+import json
+import os
+import pickle
 import random
 import string
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
-from typing import Any
+from statistics import median
 
-import pyarrow as pa
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
-from retraind.app import COLLECT_GARBAGE_AFTER
-from retraind.decode import decode_traces
-from retraind.normalise import normalise_traces, schema, traces
-from retraind.normalise.conventions import COLUMNS, Column
-from retraind.normalise.resolve import READ, Resolved
 
 from .payload import requests
 
-SPANS_PER_REQUEST, REQUESTS, COPIES, ROUNDS = 512, 16, 20, 5
-CORPUS = Path(__file__).parents[1] / "corpus"
+ROOT = Path(__file__).parents[2]
+CORPUS = ROOT / "tests" / "corpus"
+SPINE = "8eca9a91b1a97bb07d88afcaf8b849971796ca60"
+"""The last commit before the table of all conventions."""
+SPANS_PER_REQUEST, REQUESTS, COPIES, ROUNDS, TURNS = 512, 16, 20, 5, 5
 # Words of the recorded texts that are replaced by others of the same length.
 WORDS = (b"Paris", b"France", b"capital", b"degrees")
-_PLAIN = ("otel_genai", "otel_genai_legacy", "openinference", "retraind")
 
 
-def plain_table() -> tuple[Column, ...]:
-    """The table without what has to be read from JSON, gathered or looked up in events."""
-
-    def kept(column: Column) -> Column:
-        sources = [s for s in column.sources if s.convention in _PLAIN]
-        return replace(
-            column, sources=tuple(s for s in sources if s.path.plain or s.path.form == "resource")
+def spine_code() -> Path | None:
+    """A folder with the spine's package; None where the history does not have it."""
+    folder = ROOT / ".cache" / "spine"
+    if not (folder / "daemon").exists():
+        archive = subprocess.run(
+            ["git", "archive", SPINE, "daemon"], cwd=ROOT, capture_output=True, check=False
         )
-
-    as_text = [replace(c, type="text") if c.type in READ else c for c in COLUMNS]
-    return tuple(kept(column) for column in as_text)
-
-
-@contextmanager
-def plain_mapping() -> Iterator[None]:
-    """The daemon's functions with the plain table, and nothing read from JSON."""
-    table, fill = traces.COLUMNS, traces.content.fill
-    traces.COLUMNS, traces.content.fill = plain_table(), _leave_empty
-    try:
-        yield
-    finally:
-        traces.COLUMNS, traces.content.fill = table, fill
+        if archive.returncode:
+            return None
+        folder.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
+    return folder / "daemon"
 
 
-def _leave_empty(resolved: Resolved, _: Any) -> None:
-    owners = resolved.holders.attributes.owners
-    for field in schema.SPANS:
-        if field.name in ("called_tools", "document_ids", "document_scores"):
-            resolved.columns[field.name] = pa.nulls(owners, field.type)
-
-
-def mixed(copies: int, seed: int = 1) -> tuple[list[bytes], int]:
-    """Copies of every recorded body, and how many spans they hold."""
+def mixed(copies: int, seed: int = 1) -> list[bytes]:
+    """Copies of every recorded body, in another order."""
     source = random.Random(seed)
-    bodies, spans = [], 0
+    bodies = []
     for path in sorted(CORPUS.glob("*/*.traces.pb")):
         body = path.read_bytes()
         ids = [
@@ -88,50 +68,47 @@ def mixed(copies: int, seed: int = 1) -> tuple[list[bytes], int]:
                 letters = "".join(source.choices(string.ascii_lowercase, k=len(word)))
                 copy = copy.replace(word, letters.encode())
             bodies.append(copy)
-            spans += len(ids) // 2
     source.shuffle(bodies)
-    return bodies, spans
+    return bodies
 
 
-def rate(payloads: list[bytes], spans: int, rounds: int) -> float:
-    """Spans per CPU second through decode and normalise, the best of a few rounds."""
-    best = min(_timed(lambda: _rows(payloads)) for _ in range(rounds))
-    return spans / best
+def in_turns(payloads: list[bytes], code: list[Path], rounds: int, turns: int) -> list[float]:
+    """Spans per CPU second of each code, the median of its turns; each turn's best round."""
+    with tempfile.NamedTemporaryFile(suffix=".pickle") as file:
+        Path(file.name).write_bytes(pickle.dumps(payloads))
+        found: list[list[float]] = [[] for _ in code]
+        for _ in range(turns):
+            for rates, path in zip(found, code, strict=True):
+                rates.append(_rate(Path(file.name), path, rounds))
+    return [median(rates) for rates in found]
 
 
-def _rows(payloads: list[bytes]) -> int:
-    return normalise_traces(decode_traces(payloads), attribute_limit=1024).spans.num_rows
-
-
-def _timed(work: Callable[[], Any]) -> float:
-    started = time.process_time()
-    work()
-    return time.process_time() - started
+def _rate(file: Path, code: Path, rounds: int) -> float:
+    done = subprocess.run(
+        [sys.executable, Path(__file__).with_name("rate_child.py"), file, str(rounds)],
+        capture_output=True, check=True, env=os.environ | {"PYTHONPATH": str(code)},
+    )  # fmt: skip
+    measured = json.loads(done.stdout)
+    return float(measured["spans"] / measured["seconds"])
 
 
 def run(*, quick: bool = False) -> dict[str, float]:
-    """Rates in spans per CPU second: the plain mapping, the full one, and the mixed payload."""
-    rounds = 1 if quick else ROUNDS
-    gc.set_threshold(*COLLECT_GARBAGE_AFTER)
-    payloads = requests(REQUESTS, SPANS_PER_REQUEST, seed=3)
-    spans = REQUESTS * SPANS_PER_REQUEST
-    with plain_mapping():
-        plain = rate(payloads, spans, rounds)
-    full = rate(payloads, spans, rounds)
-    bodies, count = mixed(2 if quick else COPIES)
-    with plain_mapping():
-        several_plain = rate(bodies, count, rounds)
-    several = rate(bodies, count, rounds)
-    return {
-        "plain mapping, spans per CPU second": plain,
-        "full mapping, spans per CPU second": full,
-        "full to plain": full / plain,
-        "every library, bytes per span": sum(map(len, bodies)) / count,
-        "every library, plain mapping": several_plain,
-        "every library, full mapping": several,
-        "every library, full to plain": several / several_plain,
-        "every library, full to plain of row 1's spans": several / plain,
-    }
+    """Rates in spans per CPU second, of row 1's payload and of the mixed one."""
+    rounds, turns = (1, 1) if quick else (ROUNDS, TURNS)
+    code = [ROOT / "daemon"]
+    if spine := spine_code():
+        code.append(spine)
+    figures: dict[str, float] = {}
+    for name, payloads in (
+        ("row 1's payload", requests(REQUESTS, SPANS_PER_REQUEST, seed=3)),
+        ("every library", mixed(2 if quick else COPIES)),
+    ):
+        full, *others = in_turns(payloads, code, rounds, turns)
+        figures[f"{name}, spans per CPU second"] = full
+        for plain in others:
+            figures[f"{name}, the spine"] = plain
+            figures[f"{name}, ratio to the spine"] = full / plain
+    return figures
 
 
 if __name__ == "__main__":

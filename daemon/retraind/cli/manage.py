@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
+import time
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +62,7 @@ def status(as_json: bool, quiet: bool, **where: Any) -> int:
     ]
     _list(series, (*_SERIES, "feature", "state", "reference"), "Series")
     windows = [{**row["series"], **row} for row in _last(body["windows"])]
-    results = ("feature", "end_at", "sessions", "verdict", "score", "p_value", "rate")
+    results = ("feature", "reference", "end_at", "sessions", "verdict", "score", "p_value", "rate")
     _list(windows, (*_SERIES, *results), "Last windows")
     if body["mutes"]:
         _list(body["mutes"], MUTE_COLUMNS, "Muted")
@@ -87,6 +90,8 @@ def reference() -> None:
       retraind reference list
       retraind reference pin --model gpt-4o --from training.parquet
       retraind reference show 734d0d65
+      retraind reference diff 734d0d65
+      retraind reference accept 9be71c02
     """
 
 
@@ -94,7 +99,10 @@ def reference() -> None:
 @target_options
 @_json_option
 def reference_list(as_json: bool, **where: Any) -> int:
-    """List the references, active ones first."""
+    """List the references: active, proposed and superseded ones.
+
+    Those of other kinds than pinned are what the last windows were compared with besides.
+    """
     body = _call(where, "GET", "/api/v1/references")
     if as_json:
         show.as_json(body["references"])
@@ -109,6 +117,54 @@ def reference_list(as_json: bool, **where: Any) -> int:
 def reference_show(reference_id: str, **where: Any) -> int:
     """Print one reference with its counts, as JSON. The beginning of its ID is enough."""
     show.as_json(_call(where, "GET", f"/api/v1/references/{reference_id}"))
+    return 0
+
+
+@reference.command("diff")
+@click.argument("reference_id", metavar="ID")
+@click.argument("other", metavar="[OTHER]", required=False)
+@target_options
+@_json_option
+def reference_diff(reference_id: str, other: str | None, as_json: bool, **where: Any) -> int:
+    """Show how far reference OTHER is from reference ID, feature by feature.
+
+    Without OTHER it is current traffic: what `reference pin` would take now.
+
+    \b
+    Examples:
+      retraind reference diff 734d0d65
+      retraind reference diff 734d0d65 9be71c02 --json
+    """
+    query = {} if other is None else {"with": other}
+    body = _call(where, "GET", f"/api/v1/references/{reference_id}/diff", params=query)
+    if as_json:
+        show.as_json(body)
+        return 0
+    click.echo(f"{body['other']} against {body['reference']}")
+    names = ("feature", "version", "kind", "m", "n", "psi_corrected", "p_value", "method")
+    _list(body["features"], (*names, "rate", "other_rate"))
+    return 0
+
+
+@reference.command("accept")
+@click.argument("reference_id", metavar="ID")
+@click.option("--by", help="Who accepts it, for the log.  [default: your login]")
+@target_options
+@_json_option
+def reference_accept(reference_id: str, by: str | None, as_json: bool, **where: Any) -> int:
+    """Make a proposed reference the active one. A superseded one is taken up again.
+
+    \b
+    Examples:
+      retraind reference accept 9be71c02
+      retraind reference accept 9be71c02 --by ana
+    """
+    path = f"/api/v1/references/{reference_id}/accept"
+    body = _call(where, "POST", path, params={"by": by or _login()})
+    if as_json:
+        show.as_json(body["references"])
+    else:
+        _references(body["references"])
     return 0
 
 
@@ -127,8 +183,16 @@ def reference_show(reference_id: str, **where: Any) -> int:
 @click.option("--start", type=click.DateTime(), help="Begin of the period, UTC.")
 @click.option("--end", type=click.DateTime(), help="End of the period, UTC.")
 @click.option("--force", is_flag=True, help="Pin also what is too small for the series' windows.")
+@click.option("--propose", is_flag=True, help="Change nothing until it is accepted.")
+@click.option("--by", help="Who pins it, for the log.  [default: your login]")
 def reference_pin(
-    as_json: bool, source: Path | None, start: Any, end: Any, force: bool, **rest: Any
+    as_json: bool,
+    source: Path | None,
+    start: Any,
+    end: Any,
+    force: bool,
+    propose: bool,
+    **rest: Any,
 ) -> int:
     """Make a period of traffic, or a file, the reference of every matching series.
 
@@ -137,7 +201,7 @@ def reference_pin(
     \b
     Examples:
       retraind reference pin --service support-bot --start 2026-10-01 --end 2026-10-15
-      retraind reference pin --model gpt-4o --from training.parquet
+      retraind reference pin --model gpt-4o --from training.parquet --propose
     """
     if source is not None and (start is not None or end is not None):
         raise click.UsageError("Write either --from or --start and --end.")
@@ -146,8 +210,8 @@ def reference_pin(
     for name, moment in (("start_ns", start), ("end_ns", end)):
         if moment is not None:
             query[name] = str(_utc_seconds(moment) * 1_000_000_000)
-    if force:
-        query["force"] = "true"
+    query.setdefault("by", _login())
+    query |= {name: "true" for name, given in (("force", force), ("propose", propose)) if given}
     content = b""
     if source is not None:
         query["source"] = source.name
@@ -163,7 +227,22 @@ def reference_pin(
 
 
 def _references(rows: list[dict[str, Any]]) -> None:
-    _list(rows, ("id", *_SERIES, "kind", "source", "sessions", "created_at", "active"))
+    now = time.time()
+    shown = [row | {"age": _age(now, row["created_at"])} for row in rows]
+    _list(shown, ("id", *_SERIES, "kind", "state", "source", "sessions", "age"))
+
+
+def _age(now: float, created_at: str) -> str:
+    seconds = max(0.0, now - datetime.fromisoformat(created_at).timestamp())
+    days, hours = divmod(int(seconds // 3600), 24)
+    return f"{days}d {hours}h" if days else f"{hours}h {int(seconds // 60) % 60}m"
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        return "cli"
 
 
 def _utc_seconds(moment: Any) -> int:

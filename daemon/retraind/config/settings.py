@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from retraind.model import ReferenceKind
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)?")
@@ -191,6 +193,23 @@ class ReferenceSettings(Section):
     ratio: float = Field(
         10.0, description="A pinned reference needs ratio x window sessions.", ge=0
     )
+    kinds: tuple[ReferenceKind, ...] = Field(
+        ("pinned", "seasonal", "deploy"),
+        description="What windows are compared with: always the pinned reference, which alone asks "
+        "for retraining; seasonal: the same hours of the last weeks; deploy: before a new version, "
+        "in its first 24 h; trailing: the last 7 days, shown but never an alarm.",
+    )
+    seasonal_weeks: int = Field(
+        4, description="Weeks of the seasonal reference; until they exist it is immature.",
+        ge=1, le=8,
+    )  # fmt: skip
+
+    @field_validator("kinds")
+    @classmethod
+    def _pinned_is_there(cls, kinds: tuple[ReferenceKind, ...]) -> tuple[ReferenceKind, ...]:
+        if "pinned" not in kinds or len(set(kinds)) < len(kinds):
+            raise ValueError("name pinned, and each kind once")
+        return kinds
 
 
 class Bands(Section):
@@ -295,7 +314,9 @@ class Monitor(Section):
     )
     policy: Policy = Field(Policy(), description="When to ask for retraining.")
     window: WindowSettings = Field(WindowSettings(), description="Decision windows.")
-    reference: ReferenceSettings = Field(ReferenceSettings(), description="The pinned reference.")
+    reference: ReferenceSettings = Field(
+        ReferenceSettings(), description="What windows are compared with."
+    )
     detector: Detector = Field(Detector(), description="Sensitivity.")
 
 

@@ -85,6 +85,8 @@ def admin_app(
             Route("/api/v1/references", locked(routes.references)),
             Route("/api/v1/references", locked(routes.pin), methods=["POST"]),
             Route("/api/v1/references/{id}", locked(routes.reference)),
+            Route("/api/v1/references/{id}/accept", locked(routes.accept), methods=["POST"]),
+            Route("/api/v1/references/{id}/diff", locked(routes.difference)),
             Route("/api/v1/feedback", feedback.feedback, methods=["POST"]),
             Route("/api/v1/evaluations", feedback.evaluations, methods=["POST"]),
             Route("/api/v1/erase", locked(routes.erase), methods=["POST"]),
@@ -175,6 +177,22 @@ class _Routes:
             {"references": plain(list(pinned.references)), "notes": list(pinned.notes)}
         )
 
+    async def accept(self, request: Request) -> Response:
+        query = dict(request.query_params)
+        by = query.pop("by", "admin")
+        if query:
+            raise HTTPException(400, f"unknown parameter {min(query)}; known: by")
+        accepted = await self._daemon.accept_reference(request.path_params["id"], by)
+        return json_response({"references": plain(list(accepted))})
+
+    async def difference(self, request: Request) -> Response:
+        query = dict(request.query_params)
+        other = query.pop("with", None)
+        if query:
+            raise HTTPException(400, f"unknown parameter {min(query)}; known: with")
+        found = await self._daemon.compare_references(request.path_params["id"], other)
+        return json_response(plain(found))
+
     async def erase(self, request: Request) -> Response:
         body = await read_object(request)
         given = sorted(body.keys() & {"user", "trace"})
@@ -221,16 +239,18 @@ async def _pin_request(request: Request) -> PinReference:
         if text is not None and not text.isdecimal():
             raise HTTPException(400, f"{name} must be Unix nanoseconds")
         bounds[name] = None if text is None else int(text)
-    force = query.pop("force", "false")
-    if force not in ("true", "false"):
-        raise HTTPException(400, "force must be true or false")
-    known = ("monitor", "service_name", "environment", "model", "cohort", "source")
+    flags = {name: query.pop(name, "false") for name in ("force", "propose")}
+    for name, value in flags.items():
+        if value not in ("true", "false"):
+            raise HTTPException(400, f"{name} must be true or false")
+    known = ("monitor", "service_name", "environment", "model", "cohort", "source", "by")
     unknown = sorted(set(query) - set(known))
     if unknown:
         raise HTTPException(400, f"unknown parameter {unknown[0]}; known: {', '.join(known)}")
     body = await read_body(request, TABLE_BODY_BYTES)
     table = await run_in_threadpool(_read_arrow, body) if body else None
-    return PinReference(**query, **bounds, table=table, force=force == "true")  # type: ignore[arg-type]
+    chosen = {name: value == "true" for name, value in flags.items()}
+    return PinReference(**query, **bounds, **chosen, table=table)  # type: ignore[arg-type]
 
 
 def _arrow_stream(table: pa.Table) -> bytes:

@@ -58,6 +58,7 @@ class WindowStatus:
     end_ns: int
     sessions: int
     verdict: str
+    reference: str = "pinned"
     score: float | None = None
     p_value: float | None = None
     rate: float | None = None
@@ -155,7 +156,10 @@ class Daemon(Protocol):
         """
 
     async def references(self) -> Sequence[Json]:
-        """Active and earlier references: id, series, kind, created_at, sessions, active."""
+        """Active, proposed and earlier references: id, series, kind, state, created_at, sessions.
+
+        Of the kinds that are made of panes, those that the last windows were compared with.
+        """
 
     async def reference(self, reference_id: str) -> Json | None:
         """One reference with its counts by feature; None when there is none of that id.
@@ -165,6 +169,18 @@ class Daemon(Protocol):
 
     async def pin_reference(self, request: PinReference) -> PinnedReferences:
         """Pin and return the new references. Raises QueryError when nothing fits the request."""
+
+    async def accept_reference(self, reference_id: str, by: str) -> Sequence[Json]:
+        """Make a proposed or superseded reference the active one of its series; returns it.
+
+        The beginning of the id is enough. Raises QueryError when there is nothing to accept.
+        """
+
+    async def compare_references(self, reference_id: str, other: str | None) -> Json:
+        """Distance, by feature, of another reference (None: of current traffic) from this one.
+
+        Raises QueryError when one is not there.
+        """
 
     async def erase(self, user: str | None, trace: str | None) -> Json:
         """Erase a user's traces, or one trace: {"files", "rows" by table, "datasets"}.
@@ -227,6 +243,7 @@ class PinReference:
     Without `table` the reference is the closed panes between start and end (None: all that the
     first automatic reference would use); with it, its rows, one a session, columns named like the
     features (the training distribution). `force`: also what is too small for the series' windows.
+    `propose`: change nothing until somebody accepts it. `by`: who asks, for the log.
     """
 
     monitor: str | None = None
@@ -239,11 +256,13 @@ class PinReference:
     table: pa.Table | None = None
     source: str = "admin"
     force: bool = False
+    propose: bool = False
+    by: str = "admin"
 
 
 @dataclass(frozen=True, slots=True)
 class PinnedReferences:
-    """The references that are active now, and sentences about what was left out or ignored."""
+    """What is active, or proposed, now, and sentences about what was left out or ignored."""
 
     references: Sequence[Json]
     notes: Sequence[str] = ()

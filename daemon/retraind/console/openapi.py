@@ -24,7 +24,7 @@ def document() -> Json:
     )
     selection = (
         "monitor", "service_name", "environment", "model", "cohort", "source", "start_ns", "end_ns",
-        "force",
+        "force", "propose", "by",
     )  # fmt: skip
     pin = {
         "parameters": [_parameter(name, "query", required=False) for name in selection],
@@ -40,6 +40,8 @@ def document() -> Json:
     by = _parameter("by", "query", required=False)
     named = {"parameters": [_parameter("id", "path", required=True), by]}
     one = {"parameters": [_parameter("id", "path", required=True)]}
+    by = {"parameters": [*one["parameters"], _parameter("by", "query", required=False)]}
+    other = {"parameters": [*one["parameters"], _parameter("with", "query", required=False)]}
     limit = {"parameters": [_parameter("limit", "query", required=False)]}
     schemas: Json = {}
     feedback = _items("Record feedback and labels", FEEDBACK, schemas)
@@ -60,9 +62,17 @@ def document() -> Json:
             "/api/v1/sql": {"post": query},
             "/api/v1/references": {
                 "get": _operation("List references", locked=True),
-                "post": _operation("Pin references", pin, locked=True),
+                "post": _operation("Pin or propose references", pin, locked=True),
             },
             "/api/v1/references/{id}": {"get": _operation("Show a reference", one, locked=True)},
+            "/api/v1/references/{id}/accept": {
+                "post": _operation("Make a proposed reference the active one", by, locked=True)
+            },
+            "/api/v1/references/{id}/diff": {
+                "get": _operation(
+                    "Compare a reference with another, or with current traffic", other, locked=True
+                )
+            },
             "/api/v1/feedback": {"post": feedback},
             "/api/v1/evaluations": {"post": evaluations},
             "/api/v1/erase": {"post": _operation("Erase a user or a trace", erase, locked=True)},

@@ -92,8 +92,10 @@ def _series(series: Sequence[Json]) -> str:
 
 
 def _windows(windows: Sequence[Json]) -> str:
-    heads = (*_KEY, "Feature", "Ended", "Sessions", "Verdict", "Score", "p", "Fail rate")
-    names = ("feature", "end_at", "sessions", "verdict", "score", "p_value", "rate")
+    heads = (
+        *_KEY, "Feature", "Against", "Ended", "Sessions", "Verdict", "Score", "p", "Fail rate",
+    )  # fmt: skip
+    names = ("feature", "reference", "end_at", "sessions", "verdict", "score", "p_value", "rate")
     shown = ([*_key(row["series"]), *(row[name] for name in names)] for row in windows[:WINDOWS])
     rest = len(windows) - WINDOWS
     more = f"<p>And {rest} more; all are in the table <code>windows</code>.</p>"

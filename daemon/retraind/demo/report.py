@@ -48,6 +48,7 @@ select s.model || '/' || s.cohort as series,
        avg(w.psi_corrected) filter (where w.feature = 'groundedness') as groundedness
 from windows w join series s on s.id = w.series_id
 where w.window_start >= timestamp '{begin}' and w.psi is not null
+  and w.reference_kind = 'pinned'
 group by all order by series"""
 
 _FAIL_RATES = """\

@@ -168,7 +168,9 @@ def _children(memory: Memory, policies: Collection[PolicyKey]) -> Mapping[Policy
             continue
         for key, alarm in memory.alarms.get(series.id, {}).items():
             kind: Any = "eval_fail_rate" if key.kind == "rate" else "drift"
-            own.append(Child(series.key, key.feature, key.version, kind, alarm.memory))
+            own.append(
+                Child(series.key, key.feature, key.version, kind, alarm.memory, key.reference)
+            )
     for own in children.values():
         own.sort(key=lambda child: child.id)
     return children

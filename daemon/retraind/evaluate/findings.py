@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from retraind.config.settings import Detector, EvalSettings, WindowSettings
 from retraind.drift.bands import verdict
 from retraind.drift.compare import FrozenBins, compare
 from retraind.drift.family import select
-from retraind.model import Counts, DriftResult, FeatureKind, RateResult, SeriesKey
-from retraind.policy.alarms import AlarmKind, Finding, Verdict
+from retraind.model import (
+    Counts,
+    DriftResult,
+    FeatureKind,
+    RateResult,
+    ReferenceKind,
+    SeriesKey,
+)  # fmt: skip
+from retraind.policy.alarms import AlarmKind, AlarmState, Finding, Verdict
 from retraind.rates.failrate import evaluate
 from retraind.window.counts import is_high_cardinality
+from retraind.window.reference import Rung
 
 TOP_CONTRIBUTIONS = 5
 
@@ -26,12 +34,26 @@ class FeatureKey(NamedTuple):
     kind: FeatureKind
 
 
+class AlarmKey(NamedTuple):
+    """A watched feature, and the kind of reference that it is watched against."""
+
+    feature: str
+    version: str
+    kind: FeatureKind
+    reference: ReferenceKind = "pinned"
+
+    @property
+    def watched(self) -> FeatureKey:
+        return FeatureKey(self.feature, self.version, self.kind)
+
+
 @dataclass(frozen=True, slots=True)
 class SeriesWindow:
     """The counts of one decision window, and the reference counts of the same hours.
 
-    `reference` lacks a feature that the reference does not have or of which it has too little;
-    `bins` are those of the whole reference.
+    `reference_kind` says which reference; the same window is held against several. `reference`
+    lacks a feature that the reference does not have or of which it has too little; `bins` are those
+    of the whole reference. `rungs` say how far a pinned reference had to be widened.
     """
 
     series_id: str
@@ -44,6 +66,8 @@ class SeriesWindow:
     reference_id: str | None
     reference: Mapping[FeatureKey, Counts]
     bins: Mapping[FeatureKey, FrozenBins | None]
+    reference_kind: ReferenceKind = "pinned"
+    rungs: Mapping[FeatureKey, Rung] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +83,10 @@ class Sensitivity:
 
 @dataclass(slots=True)
 class Outcome:
-    """One feature of one window, tested; `decide_family` settles `verdict` and `in_family`."""
+    """One feature of one window, tested; `decide_family` settles `verdict` and `in_family`.
+
+    `trial`: the score is shown, but says nothing yet. `alarm_state` is that after the window.
+    """
 
     window: SeriesWindow
     key: FeatureKey
@@ -70,6 +97,19 @@ class Outcome:
     in_family: bool = False
     over_limit: bool | None = None
     detector: tuple[float, ...] = ()
+    trial: bool = False
+    alarm_state: AlarmState | None = None
+
+    @property
+    def reference_kind(self) -> ReferenceKind:
+        return self.window.reference_kind
+
+    @property
+    def alarm_key(self) -> AlarmKey | None:
+        """The alarm that it steps: none for context, and for what is only shown."""
+        if self.verdict == "context" or self.trial or self.reference_kind == "trailing":
+            return None
+        return AlarmKey(*self.key, self.reference_kind)
 
     @property
     def alarm_kind(self) -> AlarmKind:
@@ -93,9 +133,35 @@ def examine(
     return outcomes
 
 
+def examine_against(
+    window: SeriesWindow, sensitivity: Sensitivity, *, trial: bool
+) -> list[Outcome]:
+    """Test a window's features against a reference other than the pinned one.
+
+    What cannot be tested is said once, by the comparison with the pinned reference. On `trial` the
+    verdict is immature, whatever the score.
+    """
+    outcomes = []
+    for key, counts in sorted(window.counts.items()):
+        outcome = _examine_drift(window, key, counts, sensitivity)
+        if outcome.drift is not None:
+            if trial:
+                outcome.verdict, outcome.trial = "immature", True
+            outcomes.append(outcome)
+    return outcomes
+
+
 def decide_family(outcomes: list[Outcome], detector: Detector) -> None:
-    """Set `in_family` and the band of every drift result of one family (ADR 4)."""
-    tested = [outcome for outcome in outcomes if outcome.drift is not None]
+    """Set `in_family` and the band of every drift result of one family (ADR 4).
+
+    Trailing references make a family of their own: what is only shown takes no part in decisions.
+    """
+    tested = [each for each in outcomes if each.drift is not None and not each.trial]
+    _decide([each for each in tested if each.reference_kind != "trailing"], detector)
+    _decide([each for each in tested if each.reference_kind == "trailing"], detector)
+
+
+def _decide(tested: list[Outcome], detector: Detector) -> None:
     p_values = [outcome.drift.p_value for outcome in tested if outcome.drift is not None]
     chosen = select(p_values, q=detector.bh_q, alpha=detector.alpha)
     for outcome, in_family in zip(tested, chosen, strict=True):
@@ -107,6 +173,8 @@ def decide_family(outcomes: list[Outcome], detector: Detector) -> None:
             investigate=detector.bands.investigate,
             retrain=detector.bands.retrain,
         )
+        if outcome.reference_kind == "trailing" and outcome.verdict != "ok":
+            outcome.verdict = "notice"  # it forgets slow drift, so it may not speak of its size
 
 
 def _examine_drift(

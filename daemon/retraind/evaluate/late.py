@@ -15,11 +15,13 @@ from retraind.evaluate.references import NewReference, panes_of
 from retraind.model import Counts
 from retraind.store.state import Transaction
 from retraind.window.counts import FeatureKey
-from retraind.window.plan import split_version
-from retraind.window.reference import freeze, mature, references_from_panes
-
-_Baseline = tuple[str, str, str]
-"""What shares a baseline: feature, judge of an evaluation, kind."""
+from retraind.window.reference import (
+    Baseline,
+    baseline_of,
+    freeze,
+    mature,
+    references_from_panes,
+)  # fmt: skip
 
 
 def awaited(memory: Memory, outcomes: Iterable[Outcome]) -> set[str]:
@@ -28,8 +30,9 @@ def awaited(memory: Memory, outcomes: Iterable[Outcome]) -> set[str]:
         outcome.window.series_id
         for outcome in outcomes
         if outcome.verdict == "immature"
+        and outcome.reference_kind == "pinned"
         and outcome.window.series_id in memory.references
-        and _baseline(outcome.key) not in _known(memory, outcome.window.series_id)
+        and baseline_of(outcome.key) not in _known(memory, outcome.window.series_id)
     }
 
 
@@ -44,7 +47,7 @@ def extended(
 
     `settings` by monitor. Series without anything of that kind are left out.
     """
-    wanted: dict[Series, tuple[int, set[_Baseline]]] = {}
+    wanted: dict[Series, tuple[int, set[Baseline]]] = {}
     firsts = _first_panes(tx, series, end_ns)
     for each in series:
         late = {
@@ -68,10 +71,10 @@ def _extend(
     memory: Memory,
     series: Series,
     traffic: Mapping[FeatureKey, Mapping[int, Counts]],
-    late: set[_Baseline],
+    late: set[Baseline],
 ) -> NewReference:
     active = memory.references[series.id]
-    added = {key: hours for key, hours in traffic.items() if _baseline(key) in late}
+    added = {key: hours for key, hours in traffic.items() if baseline_of(key) in late}
     reference = freeze(active.reference.kind, {**active.reference.counts, **added})
     names = tuple(sorted({key[0] for key in added}))
     return NewReference(series, reference, active.sessions, active.first_ns, active.last_ns, names)
@@ -79,13 +82,13 @@ def _extend(
 
 def _first_panes(
     tx: Transaction, series: Sequence[Series], end_ns: int
-) -> dict[str, dict[_Baseline, int]]:
+) -> dict[str, dict[Baseline, int]]:
     """When each thing of each series came first."""
     rows = tx.read("first_panes", series=[each.id for each in series], last=end_ns).to_pylist()
-    firsts: dict[str, dict[_Baseline, int]] = {}
+    firsts: dict[str, dict[Baseline, int]] = {}
     for row in rows:
         own = firsts.setdefault(row["series_id"], {})
-        baseline = _baseline((row["feature"], row["version"], row["kind"]))
+        baseline = baseline_of((row["feature"], row["version"], row["kind"]))
         own[baseline] = min(row["first_ns"], own.get(baseline, row["first_ns"]))
     return firsts
 
@@ -93,10 +96,10 @@ def _first_panes(
 def _mature(
     tx: Transaction,
     series: Series,
-    late: Mapping[_Baseline, int],
+    late: Mapping[Baseline, int],
     settings: ReferenceSettings,
     end_ns: int,
-) -> dict[_Baseline, int]:
+) -> dict[Baseline, int]:
     """Of what is late, that which is mature, and since when: the newest stretch that suffices."""
     if not late:
         return {}
@@ -123,11 +126,5 @@ def _stretch(
     return None
 
 
-def _known(memory: Memory, series_id: str) -> set[_Baseline]:
-    return {_baseline(key) for key in memory.references[series_id].reference.sizes}
-
-
-def _baseline(key: tuple[str, str, str]) -> _Baseline:
-    """As `pool` does it: versions of a model that the same judge has judged are one."""
-    feature, version, kind = key
-    return feature, split_version(version)[1] if kind in ("score", "rate") else version, kind
+def _known(memory: Memory, series_id: str) -> set[Baseline]:
+    return {baseline_of(key) for key in memory.references[series_id].reference.sizes}

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from retraind.drift.compare import FrozenBins, freeze_bins
-from retraind.evaluate.findings import FeatureKey
+from retraind.evaluate.alarmed import REACH_DAYS, Alarmed
+from retraind.evaluate.findings import AlarmKey, FeatureKey
 from retraind.model import SeriesKey
 from retraind.policy import alarms, decide
 from retraind.policy.alarms import AlarmMemory
@@ -68,7 +69,7 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True)
 class ActiveReference:
-    """The reference that windows of a series are compared with."""
+    """The pinned reference of a series; windows that begin at `active_from_ns` or later use it."""
 
     reference: Reference
     source: str
@@ -76,7 +77,13 @@ class ActiveReference:
     sessions: int
     first_ns: int | None
     last_ns: int | None
+    active_from_ns: int
     _bins: dict[FeatureKey, FrozenBins | None] = field(default_factory=dict, compare=False)
+
+    @property
+    def accepted_ns(self) -> int:
+        """From when on the series' own traffic is what somebody has accepted as normal."""
+        return self.active_from_ns if self.first_ns is None else self.first_ns
 
     def bins(self, key: FeatureKey) -> FrozenBins | None:
         """The frozen edges of a feature, derived once from all of the reference."""
@@ -90,16 +97,21 @@ class ActiveReference:
 class Memory:
     """Everything that the tick reads or changes. References and alarms are by series id.
 
-    `mutes` and `holds` are by their id, also those that are over; `deploys` are the versions of a
-    source and when each was first seen. `due` are the sources whose panes have changed since their
-    windows were looked at; after a start all of them.
+    `alarmed` are the windows that other references leave out, `versions` when each version of a
+    series came first. `mutes` and `holds` are by their id, also those that are over; `deploys` are
+    the service.versions of a source and when each was first seen.
+
+    `due` are the sources whose panes have changed since their windows were looked at; after a start
+    all of them.
     """
 
     through_seq: int = 0
     sources: dict[Source, SourceState] = field(default_factory=dict)
     series: dict[str, Series] = field(default_factory=dict)
     references: dict[str, ActiveReference] = field(default_factory=dict)
-    alarms: dict[str, dict[FeatureKey, Alarm]] = field(default_factory=dict)
+    alarms: dict[str, dict[AlarmKey, Alarm]] = field(default_factory=dict)
+    alarmed: Alarmed = field(default_factory=Alarmed)
+    versions: dict[str, dict[str, int]] = field(default_factory=dict)
     policies: dict[PolicyKey, PolicyMemory] = field(default_factory=dict)
     mutes: dict[str, Mute] = field(default_factory=dict)
     holds: dict[str, Hold] = field(default_factory=dict)
@@ -133,14 +145,19 @@ def load(state: State) -> Memory:
     for row in state.read("read_references").to_pylist():
         memory.references[row["series_id"]] = _reference(state, row)
     for row in state.read("read_alarms").to_pylist():
-        feature = FeatureKey(row["feature"], row["version"], row["kind"])
+        key_ = AlarmKey(row["feature"], row["version"], row["kind"], row["reference_kind"])
         alarm = Alarm(
             alarms.from_json(row["memory"]), tuple(row["detector"] or ()), row["last_data_ns"]
         )
-        memory.alarms.setdefault(row["series_id"], {})[feature] = alarm
+        memory.alarms.setdefault(row["series_id"], {})[key_] = alarm
     for row in state.read("read_policies").to_pylist():
         policy = PolicyKey(row["monitor"], row["service_name"], row["environment"], row["model"])
         memory.policies[policy] = decide.from_json(row["memory"])
+    for row in state.read("alarmed_windows", days=REACH_DAYS).to_pylist():
+        watched = FeatureKey(row["feature"], row["version"], row["kind"])
+        memory.alarmed.add(row["series_id"], watched, row["start_ns"], row["end_ns"])
+    for row in state.read("read_versions").to_pylist():
+        memory.versions.setdefault(row["series_id"], {})[row["version"]] = row["first_ns"]
     memory.mutes = {row["id"]: Mute(**row) for row in state.read("read_mutes").to_pylist()}
     memory.holds = {row["id"]: Hold(**row) for row in state.read("read_holds").to_pylist()}
     for row in state.read("read_deploys").to_pylist():
@@ -154,5 +171,5 @@ def _reference(state: State, row: Mapping[str, Any]) -> ActiveReference:
     reference = reference_from_rows(counts, row["kind"])
     return ActiveReference(
         reference, row["source"], row["created_ns"], row["sessions"], row["first_ns"],
-        row["last_ns"],
+        row["last_ns"], row["active_from_ns"],
     )  # fmt: skip

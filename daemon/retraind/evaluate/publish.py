@@ -8,7 +8,7 @@ from typing import Any
 
 from retraind.config.settings import Config
 from retraind.evaluate import shown
-from retraind.evaluate.findings import FeatureKey, Outcome
+from retraind.evaluate.findings import AlarmKey, Outcome
 from retraind.evaluate.memory import Memory
 from retraind.evaluate.tables import window_row
 from retraind.metrics.snapshot import (
@@ -34,7 +34,7 @@ class _Last:
 
     end_ns: int
     sessions: int
-    rows: dict[FeatureKey, Row]
+    rows: dict[AlarmKey, Row]
 
 
 class Publisher:
@@ -59,7 +59,8 @@ class Publisher:
         last = self._last.get(row["series_id"])
         if last is None or last.end_ns != end_ns:
             last = self._last[row["series_id"]] = _Last(end_ns, int(row["sessions"]), {})
-        last.rows[FeatureKey(row["feature"], row["version"], row["kind"])] = row
+        key = AlarmKey(row["feature"], row["version"], row["kind"], row["reference_kind"])
+        last.rows[key] = row
 
     def snapshot(self, memory: Memory, state: State, now_ns: int) -> Snapshot:
         """Everything that is known now of the configured monitors, by the last window of each.
@@ -102,7 +103,7 @@ class Publisher:
             deploys=tuple(shown.newest_deploys(memory)),
         )
 
-    def _rows(self, watched: Watched) -> Iterable[tuple[Row, FeatureKey, SeriesKey]]:
+    def _rows(self, watched: Watched) -> Iterable[tuple[Row, AlarmKey, SeriesKey]]:
         for id_, series in watched.items():
             if id_ in self._last:
                 for key, row in sorted(self._last[id_].rows.items()):
@@ -122,8 +123,12 @@ class Publisher:
                     "kl_current_reference": row["kl_current_reference"],
                     "js": row["js_distance"],
                 },
-                threshold=self._bands[series.monitor].retrain,
+                # A score that decides nothing has none, so that no rule takes it for an alarm.
+                threshold=None
+                if key.reference == "trailing" or row["verdict"] == "immature"
+                else self._bands[series.monitor].retrain,
                 p_value=row["p_value"],
+                reference=key.reference,
             )
 
     def _rates(
@@ -134,7 +139,7 @@ class Publisher:
             if series is None:
                 continue
             rows = self._last[id_].rows if id_ in self._last else {}
-            row = rows.get(FeatureKey(feature, version, "rate"), {})
+            row = rows.get(AlarmKey(feature, version, "rate"), {})
             yield RateRow(
                 series=series,
                 eval=feature,
@@ -148,5 +153,5 @@ class Publisher:
 
     def _scores(self, watched: Watched) -> Iterable[ScoreRow]:
         for row, key, series in self._rows(watched):
-            if key.kind == "score" and row.get("mean") is not None:
+            if key[2:] == ("score", "pinned") and row.get("mean") is not None:
                 yield ScoreRow(series, key.feature, key.version, row["mean"])

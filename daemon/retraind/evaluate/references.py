@@ -1,8 +1,8 @@
-"""Pinning references: the first by itself once traffic is mature, later ones by a person."""
+"""Pinned references: the first pins itself once traffic is mature, later ones a person accepts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from retraind.evaluate.tables import rows_table, timestamp
 from retraind.store.state import State, Transaction
 from retraind.window.counts import to_columns
 from retraind.window.panes import SESSIONS
-from retraind.window.reference import Reference, references_from_panes
+from retraind.window.reference import Reference, reference_from_rows, references_from_panes
 
 
 class NewReference(NamedTuple):
@@ -55,7 +55,13 @@ def references_of_panes(
 
 
 def write_references(
-    tx: Transaction, memory: Memory, new: Sequence[NewReference], *, source: str, now_ns: int
+    tx: Transaction,
+    memory: Memory,
+    new: Sequence[NewReference],
+    *,
+    source: str,
+    now_ns: int,
+    actor: str = "auto",
 ) -> None:
     """Make references the active ones of their series; the older ones are kept and step back."""
     if not new:
@@ -66,19 +72,99 @@ def write_references(
     tx.run("delete_references", ids=ids, series=series)
     sources = [_source(memory, each, source) for each in new]
     pairs = list(zip(new, sources, strict=True))
-    tx.append("references", rows_table([_row(each, own, now_ns) for each, own in pairs]))
+    tx.append(
+        "references",
+        rows_table([_row(each, own, now_ns, _active_from(memory, each)) for each, own in pairs]),
+    )
     tx.append("reference_counts", _count_rows(new))
+    acts = [("joined" if each.added else "pinned", *_ids(each)) for each in new]
+    _log(tx, memory, acts, actor, now_ns)
     # Where something has only joined, what was tested before is tested against the same counts.
     others = [each.series.id for each in new if not each.added]
-    tx.run("reset_detectors", series=others)
+    _forget_evidence(tx, memory, others)
     created_ns = now_ns // 1000 * 1000  # as the table holds it
     for each, own in pairs:
         memory.references[each.series.id] = ActiveReference(
-            each.reference, own, created_ns, each.sessions, each.first_ns, each.last_ns
-        )
-    for id_ in others:
+            each.reference, own, created_ns, each.sessions, each.first_ns, each.last_ns,
+            _active_from(memory, each),
+        )  # fmt: skip
+
+
+def propose_references(
+    tx: Transaction,
+    memory: Memory,
+    new: Sequence[NewReference],
+    *,
+    source: str,
+    now_ns: int,
+    actor: str,
+) -> None:
+    """Keep references until somebody accepts them; nothing changes. A series has one at most."""
+    if not new:
+        return
+    ids, series = [each.reference.id for each in new], [each.series.id for each in new]
+    tx.run("retire_proposals", series=series)
+    tx.run("delete_reference_counts", ids=ids, series=series)
+    tx.run("delete_references", ids=ids, series=series)
+    tx.append("references", rows_table([_row(each, source, now_ns, None) for each in new]))
+    tx.append("reference_counts", _count_rows(new))
+    _log(tx, memory, [("proposed", *_ids(each)) for each in new], actor, now_ns)
+
+
+def accept_reference(
+    tx: Transaction, memory: Memory, row: Mapping[str, Any], *, now_ns: int, actor: str
+) -> None:
+    """Make a reference that is kept the active one of its series; `row` is of `find_references`."""
+    series_id, active_from_ns = row["series_id"], memory.series[row["series_id"]].window_ns
+    counts = tx.read("read_reference_counts", id=row["id"], series_id=series_id)
+    tx.run("retire_references", series=[series_id])
+    tx.run("activate_reference", id=row["id"], series_id=series_id, active_from=active_from_ns)
+    _log(tx, memory, [("accepted", series_id, row["id"])], actor, now_ns)
+    _forget_evidence(tx, memory, [series_id])
+    memory.references[series_id] = ActiveReference(
+        reference_from_rows(counts, row["kind"]), row["source"], row["created_ns"],
+        row["sessions"], row["first_ns"], row["last_ns"], active_from_ns,
+    )  # fmt: skip
+
+
+def _forget_evidence(tx: Transaction, memory: Memory, series: Sequence[str]) -> None:
+    """A detector's evidence is against one baseline: with another reference it starts anew."""
+    tx.run("reset_detectors", series=series)
+    for id_ in series:
         for key, alarm in memory.alarms.get(id_, {}).items():
             memory.alarms[id_][key] = replace(alarm, detector=())
+
+
+def _log(
+    tx: Transaction,
+    memory: Memory,
+    acts: Iterable[tuple[str, str, str]],
+    actor: str,
+    now_ns: int,
+) -> None:
+    """Who did what, for whoever asks later. `acts`: action, series, reference.
+
+    To be called before the memory changes.
+    """
+    active = memory.references
+    rows = [
+        {
+            "logged_at": timestamp(now_ns),
+            "action": action,
+            "reference_id": reference_id,
+            "series_id": series_id,
+            "replaced": active[series_id].reference.id
+            if action != "proposed" and series_id in active
+            else None,
+            "actor": actor,
+        }
+        for action, series_id, reference_id in acts
+    ]
+    tx.append("reference_log", rows_table(rows))
+
+
+def _ids(new: NewReference) -> tuple[str, str]:
+    return new.series.id, new.reference.id
 
 
 def _source(memory: Memory, new: NewReference, source: str) -> str:
@@ -89,7 +175,14 @@ def _source(memory: Memory, new: NewReference, source: str) -> str:
     return before if source in before.split(" + ") else f"{before} + {source}"
 
 
-def _row(new: NewReference, source: str, now_ns: int) -> dict[str, Any]:
+def _active_from(memory: Memory, new: NewReference) -> int:
+    """Where what is accepted begins does not move when something only joins."""
+    if new.added:
+        return memory.references[new.series.id].active_from_ns
+    return memory.series[new.series.id].window_ns
+
+
+def _row(new: NewReference, source: str, now_ns: int, active_from_ns: int | None) -> dict[str, Any]:
     return {
         "id": new.reference.id,
         "series_id": new.series.id,
@@ -99,7 +192,9 @@ def _row(new: NewReference, source: str, now_ns: int) -> dict[str, Any]:
         "first_time": None if new.first_ns is None else timestamp(new.first_ns),
         "last_time": None if new.last_ns is None else timestamp(new.last_ns),
         "sessions": new.sessions,
-        "active": True,
+        "active": active_from_ns is not None,
+        "proposed": active_from_ns is None,
+        "active_from": None if active_from_ns is None else timestamp(active_from_ns),
     }
 
 

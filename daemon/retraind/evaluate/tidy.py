@@ -41,8 +41,8 @@ def _forget(state: State, source: Source) -> None:
     with state.transaction() as tx:
         for name in (
             "forget_panes", "forget_windows", "forget_alarms", "forget_reference_counts",
-            "forget_references", "forget_series", "forget_policies", "forget_holds",
-            "delete_deploys", "delete_watermark",
+            "forget_references", "forget_reference_log", "forget_versions", "forget_series",
+            "forget_policies", "forget_holds", "delete_deploys", "delete_watermark",
         ):  # fmt: skip
             tx.run(name, **names)
     log.info("source forgotten", service=source.service_name, environment=source.environment)

@@ -53,7 +53,7 @@ def trigger_of(
 
 def _decided(child: Child, decision: Decision) -> bool:
     """Whether the policy asks because of this alarm; drift asks in its own band only."""
-    return child.kind in decision.reasons and (child.kind != "drift" or child.alarm.retrain_band)
+    return child.kind in decision.reasons and child.asks
 
 
 def _rank(child: Child, decision: Decision, detector: Detector) -> tuple[int, float, str]:
@@ -67,7 +67,9 @@ def _rank(child: Child, decision: Decision, detector: Detector) -> tuple[int, fl
 
 def _reason(child: Child, decision: Decision, detector: Detector) -> Reason:
     finding = child.alarm.finding
-    reason = Reason(child.kind, child.series, child.feature, child.version)
+    reason = Reason(
+        child.kind, child.series, child.feature, child.version, reference_kind=child.reference
+    )
     if finding is None:
         return reason
     evidence = finding.evidence
@@ -101,4 +103,5 @@ def _alarm(child: Child) -> ChildAlarm:
         kind=child.kind,
         state=child.alarm.state,
         firing_since_ns=child.alarm.fired_ns,
+        reference_kind=child.reference,
     )

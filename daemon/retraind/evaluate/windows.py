@@ -9,7 +9,7 @@ from itertools import groupby
 import numpy as np
 
 from retraind.config.settings import Config, Monitor
-from retraind.evaluate import holds, late
+from retraind.evaluate import deploys, holds, late
 from retraind.evaluate.decisions import Decided, Decider, Pinned
 from retraind.evaluate.findings import (
     FeatureKey,
@@ -22,6 +22,7 @@ from retraind.evaluate.findings import (
 )
 from retraind.evaluate.judges import judge_holds
 from retraind.evaluate.memory import Alarm, Memory, Series, Source
+from retraind.evaluate.others import examine_others
 from retraind.evaluate.references import panes_of, references_of_panes, write_references
 from retraind.evaluate.tables import rows_table, timestamp, window_row
 from retraind.model import HOUR_NS, Counts
@@ -32,9 +33,9 @@ from retraind.store.state import State, Transaction
 from retraind.telemetry import Telemetry
 from retraind.window.counts import merge_rows
 from retraind.window.decision import ClosedWindow, close_windows
-from retraind.window.panes import SESSIONS
+from retraind.window.panes import SESSIONS, VERSIONS
 from retraind.window.plan import MonitorPlan
-from retraind.window.reference import mature, pool, window_hours
+from retraind.window.reference import Rung, mature, pool, window_hours
 
 YEAR_NS = 8766 * HOUR_NS
 PINNED_TOGETHER = 20
@@ -78,7 +79,8 @@ class WindowEvaluator:
                 detector=self._monitors[plan.monitor].detector,
                 window=self._monitors[plan.monitor].window,
                 evals=self._monitors[plan.monitor].evals,
-                context=frozenset(f.name for f in plan.features if f.context) | {SESSIONS},
+                context=frozenset(f.name for f in plan.features if f.context)
+                | {SESSIONS, VERSIONS},
                 categories=config.limits.categories,
             )
             for plan in plans
@@ -138,10 +140,13 @@ class WindowEvaluator:
             sorted(due, key=lambda item: item.series.key), key=lambda item: item.series.key.monitor
         ):
             monitor, sensitivity = self._monitors[name], self._sensitivity[name]
+            windows = [self._with_reference(memory, monitor, item, counts) for item in group]
             family: list[Outcome] = []
-            for item in group:
-                window = self._with_reference(memory, monitor, item, counts)
+            for window in windows:
                 family += self._examine(memory, window, sensitivity, rates)
+            if "deploy" in monitor.reference.kinds:
+                deploys.note_versions(tx, memory, windows, sensitivity.categories)
+            family += examine_others(tx, memory, windows, monitor.reference, sensitivity)
             decide_family(family, sensitivity.detector)
             outcomes += family
         self._step_alarms(memory, outcomes)
@@ -178,9 +183,13 @@ class WindowEvaluator:
         counts: Mapping[str, dict[FeatureKey, Counts]],
     ) -> SeriesWindow:
         window = due.window
-        own = _with_silent(counts[due.series.id], memory.alarms.get(due.series.id, {}))
+        known = [
+            key.watched for key in memory.alarms.get(due.series.id, {}) if key.reference == "pinned"
+        ]
+        own = _with_silent(counts[due.series.id], known)
         active = memory.references.get(due.series.id)
         reference: dict[FeatureKey, Counts] = {}
+        rungs: dict[FeatureKey, Rung] = {}
         if active is not None:
             hours = window_hours(window.start_ns, window.end_ns)
             for key, item in own.items():
@@ -188,7 +197,7 @@ class WindowEvaluator:
                 ratio = 0.0 if key.kind == "rate" else monitor.reference.ratio
                 pooled = pool(active.reference, key, hours, item.n, ratio)
                 if pooled is not None:
-                    reference[key] = pooled[0]
+                    reference[key], rungs[key] = pooled
         return SeriesWindow(
             series_id=due.series.id,
             series=due.series.key,
@@ -200,13 +209,14 @@ class WindowEvaluator:
             reference_id=None if active is None else active.reference.id,
             reference=reference,
             bins={} if active is None else {key: active.bins(key) for key in reference},
+            rungs=rungs,
         )
 
     def _examine(
         self, memory: Memory, window: SeriesWindow, sensitivity: Sensitivity, rates: int
     ) -> list[Outcome]:
         known = memory.alarms.get(window.series_id, {})
-        detectors = {key: alarm.detector for key, alarm in known.items()}
+        detectors = {key.watched: alarm.detector for key, alarm in known.items() if alarm.detector}
         threshold = log_threshold(
             sensitivity.detector.false_pages_per_year,
             series=max(1, rates),
@@ -216,21 +226,24 @@ class WindowEvaluator:
 
     def _step_alarms(self, memory: Memory, outcomes: Iterable[Outcome]) -> None:
         for outcome in outcomes:
-            if outcome.verdict == "context":
+            key = outcome.alarm_key
+            if key is None:
                 continue
             sensitivity = self._sensitivity[outcome.window.series.monitor]
             known = memory.alarms.setdefault(outcome.window.series_id, {})
-            before = known.get(outcome.key, Alarm(alarms.AlarmMemory()))
+            before = known.get(key, Alarm(alarms.AlarmMemory()))
             finding = finding_of(outcome, sensitivity)
             after = alarms.step(before.memory, finding, sensitivity.detector)
             seen_ns = outcome.window.end_ns if outcome.counts.n else before.seen_ns
-            known[outcome.key] = Alarm(after, outcome.detector, seen_ns)
+            known[key] = Alarm(after, outcome.detector, seen_ns)
+            outcome.alarm_state = after.state
+            memory.alarmed.note(outcome)
 
     def _forget_alarms(self, memory: Memory, due: list[Due]) -> None:
         """A feature or version without data for longer than the longest window is over.
 
-        Otherwise the alarm of a version that was replaced would fire, and hold its episode open,
-        forever.
+        So is the comparison of a new version with the one before, when its day is over. Otherwise
+        the alarm of a version that was replaced would fire, and hold its episode open, forever.
         """
         for item in due:
             longest = int(self._monitors[item.series.key.monitor].window.max_length * 1e9)
@@ -239,14 +252,20 @@ class WindowEvaluator:
                 key: alarm
                 for key, alarm in known.items()
                 if item.window.end_ns - alarm.seen_ns <= longest
+                and (key.reference != "deploy" or self._is_new(memory, item))
             }
+
+    def _is_new(self, memory: Memory, due: Due) -> bool:
+        versions = memory.versions.get(due.series.id, {})
+        return deploys.deploy_of(versions, due.window.start_ns, due.window.end_ns) is not None
 
     def _write_alarms(self, tx: Transaction, memory: Memory, series: list[str]) -> None:
         tx.run("delete_alarms", series=series)
         rows = [
             {
                 "series_id": series_id,
-                **key._asdict(),
+                **key.watched._asdict(),
+                "reference_kind": key.reference,
                 "state": alarm.memory.state,
                 "since": timestamp(alarm.memory.since_ns),
                 "memory": alarms.to_json(alarm.memory),

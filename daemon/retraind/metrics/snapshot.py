@@ -15,7 +15,8 @@ class DriftRow:
     """One feature's last closed window against its reference.
 
     `scores` by method: psi (corrected), kl_reference_current, kl_current_reference, js.
-    `threshold` is the PSI where the retrain band begins. `reference` is its kind, never its id.
+    `threshold` is the PSI where the retrain band begins, None for a score that is only shown.
+    `reference` is its kind, never its id.
     `version` is the model's, with the judge's if there is one, for scores; else empty.
     """
 
@@ -23,7 +24,7 @@ class DriftRow:
     feature: str
     version: str
     scores: Mapping[str, float]
-    threshold: float
+    threshold: float | None
     p_value: float | None
     reference: str = "pinned"
 

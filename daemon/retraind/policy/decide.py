@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from retraind.config.settings import Policy
-from retraind.model import SeriesKey
+from retraind.model import ReferenceKind, SeriesKey
 from retraind.policy.alarms import AlarmKind, AlarmMemory
 from retraind.policy.holds import Hold, clear_ns
 from retraind.policy.mutes import Mute
@@ -41,18 +41,31 @@ class PolicyKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """One alarm of one series of the policy."""
+    """One alarm of one series of the policy, and which reference it is held against."""
 
     series: SeriesKey
     feature: str
     version: str
     kind: AlarmKind
     alarm: AlarmMemory
+    reference: ReferenceKind = "pinned"
 
     @property
     def id(self) -> str:
         """Stable name of the alarm within its policy."""
-        return json.dumps([self.kind, self.feature, self.version, self.series.cohort])
+        others = () if self.reference == "pinned" else (self.reference,)
+        return json.dumps([self.kind, self.feature, self.version, self.series.cohort, *others])
+
+    @property
+    def asks(self) -> bool:
+        """Whether it is reason enough to retrain, if the policy names its kind.
+
+        Drift is when it is large and away from what was accepted: a seasonal reference follows slow
+        drift, and a change with a deploy is first of all the deploy's.
+        """
+        if self.kind != "drift":
+            return True
+        return self.reference == "pinned" and self.alarm.retrain_band
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,13 +375,7 @@ def _suppress(
 
 
 def _reasons_held(children: Iterable[Child]) -> set[str]:
-    held: set[str] = set()
-    for child in children:
-        if child.kind != "drift":
-            held.add(child.kind)
-        elif child.alarm.retrain_band:
-            held.add("drift")
-    return held
+    return {child.kind for child in children if child.asks}
 
 
 def _is_answered(memory: PolicyMemory, id_: str, child: Child) -> bool:

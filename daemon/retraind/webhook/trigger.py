@@ -40,6 +40,7 @@ class Reason:
     window_ns: tuple[int, int] | None = None
     reference_id: str = ""
     contributions: tuple[Contribution, ...] = ()
+    reference_kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class ChildAlarm:
     kind: str
     state: str
     firing_since_ns: int
+    reference_kind: str = "pinned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,7 @@ def _reason(reason: Reason) -> pb.Reason:
         m=reason.m,
         window=window,
         reference_id=reason.reference_id,
+        reference_kind=reason.reference_kind,
         contributions=[
             pb.Contribution(
                 label=part.label[:LABEL_CHARACTERS],
@@ -169,6 +172,7 @@ def _child(child: ChildAlarm) -> pb.Child:
         kind=child.kind,
         state=child.state,
         firing_since=timestamp(child.firing_since_ns),
+        reference_kind=child.reference_kind,
     )
 
 

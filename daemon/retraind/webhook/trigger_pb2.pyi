@@ -72,7 +72,7 @@ class Window(_message.Message):
     def __init__(self, start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., end: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]]] = ...) -> None: ...
 
 class Reason(_message.Message):
-    __slots__ = ("kind", "series", "feature", "version", "method", "value", "bound", "threshold", "p_value", "n", "m", "window", "reference_id", "contributions")
+    __slots__ = ("kind", "series", "feature", "version", "method", "value", "bound", "threshold", "p_value", "n", "m", "window", "reference_id", "contributions", "reference_kind")
     KIND_FIELD_NUMBER: _ClassVar[int]
     SERIES_FIELD_NUMBER: _ClassVar[int]
     FEATURE_FIELD_NUMBER: _ClassVar[int]
@@ -87,6 +87,7 @@ class Reason(_message.Message):
     WINDOW_FIELD_NUMBER: _ClassVar[int]
     REFERENCE_ID_FIELD_NUMBER: _ClassVar[int]
     CONTRIBUTIONS_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_KIND_FIELD_NUMBER: _ClassVar[int]
     kind: str
     series: Series
     feature: str
@@ -101,7 +102,8 @@ class Reason(_message.Message):
     window: Window
     reference_id: str
     contributions: _containers.RepeatedCompositeFieldContainer[Contribution]
-    def __init__(self, kind: _Optional[str] = ..., series: _Optional[_Union[Series, _Mapping[str, object]]] = ..., feature: _Optional[str] = ..., version: _Optional[str] = ..., method: _Optional[str] = ..., value: _Optional[float] = ..., bound: _Optional[float] = ..., threshold: _Optional[float] = ..., p_value: _Optional[float] = ..., n: _Optional[int] = ..., m: _Optional[int] = ..., window: _Optional[_Union[Window, _Mapping[str, object]]] = ..., reference_id: _Optional[str] = ..., contributions: _Optional[_Iterable[_Union[Contribution, _Mapping[str, object]]]] = ...) -> None: ...
+    reference_kind: str
+    def __init__(self, kind: _Optional[str] = ..., series: _Optional[_Union[Series, _Mapping[str, object]]] = ..., feature: _Optional[str] = ..., version: _Optional[str] = ..., method: _Optional[str] = ..., value: _Optional[float] = ..., bound: _Optional[float] = ..., threshold: _Optional[float] = ..., p_value: _Optional[float] = ..., n: _Optional[int] = ..., m: _Optional[int] = ..., window: _Optional[_Union[Window, _Mapping[str, object]]] = ..., reference_id: _Optional[str] = ..., contributions: _Optional[_Iterable[_Union[Contribution, _Mapping[str, object]]]] = ..., reference_kind: _Optional[str] = ...) -> None: ...
 
 class Contribution(_message.Message):
     __slots__ = ("label", "reference_share", "current_share", "contribution")
@@ -116,20 +118,22 @@ class Contribution(_message.Message):
     def __init__(self, label: _Optional[str] = ..., reference_share: _Optional[float] = ..., current_share: _Optional[float] = ..., contribution: _Optional[float] = ...) -> None: ...
 
 class Child(_message.Message):
-    __slots__ = ("series", "feature", "version", "kind", "state", "firing_since")
+    __slots__ = ("series", "feature", "version", "kind", "state", "firing_since", "reference_kind")
     SERIES_FIELD_NUMBER: _ClassVar[int]
     FEATURE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     FIRING_SINCE_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_KIND_FIELD_NUMBER: _ClassVar[int]
     series: Series
     feature: str
     version: str
     kind: str
     state: str
     firing_since: _timestamp_pb2.Timestamp
-    def __init__(self, series: _Optional[_Union[Series, _Mapping[str, object]]] = ..., feature: _Optional[str] = ..., version: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[str] = ..., firing_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]]] = ...) -> None: ...
+    reference_kind: str
+    def __init__(self, series: _Optional[_Union[Series, _Mapping[str, object]]] = ..., feature: _Optional[str] = ..., version: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[str] = ..., firing_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., reference_kind: _Optional[str] = ...) -> None: ...
 
 class SuspectedCause(_message.Message):
     __slots__ = ("kind", "detail", "at")

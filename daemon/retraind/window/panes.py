@@ -40,6 +40,7 @@ from retraind.window.traces import Traces, inherit, load_traces
 from retraind.window.usage import read_reports, second_reports
 
 SESSIONS = "sessions"
+VERSIONS = "versions"
 KEY_COLUMNS = ("monitor", "service_name", "environment", "model", "cohort")
 COLUMNS = (*KEY_COLUMNS, "pane_start_ns", "feature", "version", "kind", *ROW_COLUMNS)
 DOMINATED_TRACES = 20
@@ -235,6 +236,11 @@ class _Build:
         rows = tally_categories(pane_of, label, sessions, 2)
         self._append(rows, series, hours, SESSIONS, "category")
         carriers = Carriers(self.traces, calls.row, member, others)
+        version = self.resolved(plan.version)
+        owner, row = carriers.chosen(version.index >= 0, anywhere=False)
+        codes = Codes(version.index[row], version.values)
+        rows = tally_categories(pane_of[owner], codes, sessions, self.limits.categories)
+        self._append(rows, series, hours, VERSIONS, "category")
         for feature in plan.features:
             owner, row = carriers.chosen(self._carried(feature), feature.anywhere)
             if feature.kind == "number":

@@ -181,7 +181,7 @@ _BUILT_IN = (
     ),
 )  # fmt: skip
 BUILT_IN: Mapping[str, FeaturePlan] = {feature.name: feature for feature in _BUILT_IN}
-RESERVED = frozenset({"sessions"})
+RESERVED = frozenset({"sessions", "versions"})
 REPORTED = (
     INPUT_TOTAL, Source("column", "output_tokens"), Source("column", "cost"),
     Source("column", "duration_ns"), Source("usage", "response"), Source("usage", "emitter"),

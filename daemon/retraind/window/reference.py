@@ -12,15 +12,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from retraind.config.settings import ReferenceSettings
-from retraind.model import HOUR_NS, Counts
+from retraind.model import HOUR_NS, Counts, ReferenceKind
 from retraind.window.buckets import RATIO, SMALLEST
 from retraind.window.columns import Codes, text_codes, to_floats
 from retraind.window.counts import FeatureKey, add_all, merge_rows
 from retraind.window.plan import MonitorPlan, split_version
 from retraind.window.tally import tally_categories, tally_numbers
 
-ReferenceKind = Literal["pinned", "seasonal", "trailing", "deploy"]
 Rung = Literal["hour_of_week", "kind_of_day", "hour_of_day", "everything"]
+Baseline = tuple[str, str, str]
+"""What shares a baseline: feature, judge of an evaluation (else the version), kind."""
 UNKNOWN_HOUR = -1
 SECOND_NS = 1_000_000_000
 BINS_RULE = f"log {RATIO} from {SMALLEST:g}"
@@ -44,6 +45,12 @@ class Reference:
             items = [self.counts[other][hour] for other, hour, _ in _items(self, key)]
             self._whole[key] = add_all(items) if items else None
         return self._whole[key]
+
+
+def baseline_of(key: FeatureKey) -> Baseline:
+    """Versions of a model that the same judge has judged have one baseline."""
+    feature, version, kind = key
+    return feature, split_version(version)[1] if kind in ("score", "rate") else version, kind
 
 
 def hour_of_week(time_ns: int) -> int:
@@ -129,6 +136,8 @@ def pool(
     return None
 
 
+SAME_HOURS: frozenset[Rung] = frozenset({"hour_of_week", "kind_of_day"})
+"""Rungs on which a difference cannot be that of other hours."""
 _RUNGS: tuple[Rung, ...] = ("hour_of_week", "kind_of_day", "hour_of_day", "everything")
 
 

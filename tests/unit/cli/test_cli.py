@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import csv
+import getpass
 import io
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -23,7 +25,7 @@ import pytest
 import uvicorn
 from click.testing import CliRunner
 
-from fake_daemon import TABLE, FakeDaemon, an_app
+from fake_daemon import REFERENCE, TABLE, FakeDaemon, an_app
 from retraind.cli import cli, run
 from retraind.console import unix
 from retraind.console.daemon import PinReference
@@ -220,7 +222,10 @@ def test_status(served: Served, retraind) -> None:  # type: ignore[no-untyped-de
 
 def test_references(served: Served, retraind, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     done = retraind("reference", "list", "--data", served.data, "--json")
-    assert json.loads(done.out) == [{"id": "ref_1"}]
+    assert json.loads(done.out) == [REFERENCE]
+    done = retraind("reference", "list", "--data", served.data)
+    assert "active" in done.out
+    assert re.search(r"\d+d \d+h", done.out), "its age"
     done = retraind("reference", "show", "--data", served.data, "ref_1")
     assert json.loads(done.out) == {"id": "ref_1"}
     done = retraind("reference", "show", "--data", served.data, "nope")
@@ -239,12 +244,30 @@ def test_references(served: Served, retraind, tmp_path: Path) -> None:  # type: 
     served.daemon.calls.clear()
     assert retraind(*args, "--start", "2023-11-14T22:13:20", "--end", "2023-11-15").code == 0
     start, end = 1_700_000_000, 1_700_006_400  # date -u -d 2023-11-15 +%s
-    expected = PinReference(start_ns=start * 10**9, end_ns=end * 10**9)
+    expected = PinReference(start_ns=start * 10**9, end_ns=end * 10**9, by=getpass.getuser())
     assert served.daemon.calls == [("pin", expected)]
 
     (tmp_path / "bad.jsonl").write_text("nope")
     done = retraind(*args, "--from", tmp_path / "bad.jsonl")
     assert done.code == 2
+
+
+def test_a_reference_is_proposed_compared_and_accepted(served: Served, retraind) -> None:  # type: ignore[no-untyped-def]
+    done = retraind("reference", "pin", "--data", served.data, "--propose", "--by", "ana")
+    assert done.code == 0
+    done = retraind("reference", "diff", "--data", served.data, "ref_1", "ref_2")
+    assert "ref_2 against ref_1" in done.out
+    assert "input_tokens" in done.out
+    done = retraind("reference", "diff", "--data", served.data, "ref_1", "--json")
+    assert json.loads(done.out)["other"] == "current"
+    done = retraind("reference", "accept", "--data", served.data, "ref_1", "--by", "ben", "--json")
+    assert json.loads(done.out) == [REFERENCE]
+    assert served.daemon.calls == [
+        ("pin", PinReference(propose=True, by="ana")),
+        ("compare", "ref_1", "ref_2"),
+        ("compare", "ref_1", None),
+        ("accept", "ref_1", "ben"),
+    ]
 
 
 def test_webhooks(served: Served, retraind) -> None:  # type: ignore[no-untyped-def]

@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
-from fake_daemon import STATUS, TABLE, FakeDaemon, an_app
+from fake_daemon import REFERENCE, STATUS, TABLE, FakeDaemon, an_app
 from retraind.console.daemon import MuteRequest, PinReference
 from retraind.console.encode import status_json
 from retraind.console.page import render
@@ -49,6 +49,8 @@ LOCKED = [
     ("DELETE", "/api/v1/mutes/ref_1"),
     ("GET", "/api/v1/holds"),
     ("DELETE", "/api/v1/holds/ref_1"),
+    ("POST", "/api/v1/references/ref_1/accept"),
+    ("GET", "/api/v1/references/ref_1/diff"),
     ("GET", "/api/v1/triggers"),
     ("GET", "/api/v1/webhooks"),
     ("POST", "/api/v1/webhooks/retry"),
@@ -172,6 +174,8 @@ def test_failed_queries(
         ("/api/v1/references?bogus=1", b"", 400),
         ("/api/v1/references?start_ns=x", b"", 400),
         ("/api/v1/references?force=1", b"", 400),
+        ("/api/v1/references?propose=1", b"", 400),
+        ("/api/v1/references/ref_1/accept?bogus=1", b"", 400),
         ("/nowhere", b"", 404),
         ("/-/healthy", b"", 405),
     ],
@@ -185,16 +189,26 @@ def test_bad_requests_are_json_errors(
 
 
 def test_references(socket: TestClient, daemon: FakeDaemon) -> None:
-    assert socket.get("/api/v1/references").json() == {"references": [{"id": "ref_1"}]}
+    assert socket.get("/api/v1/references").json() == {"references": [REFERENCE]}
     assert socket.get("/api/v1/references/ref_1").json() == {"id": "ref_1"}
     assert socket.get("/api/v1/references/x").status_code == 404
     answer = socket.post("/api/v1/references?monitor=m&model=a&start_ns=5")
-    assert answer.json() == {"references": [{"id": "ref_2"}], "notes": ["left out: one"]}
-    socket.post("/api/v1/references?force=true")
+    pinned = REFERENCE | {"id": "ref_2"}
+    assert answer.json() == {"references": [pinned], "notes": ["left out: one"]}
+    socket.post("/api/v1/references?force=true&propose=true&by=ana")
     assert daemon.calls == [
         ("pin", PinReference(monitor="m", model="a", start_ns=5)),
-        ("pin", PinReference(force=True)),
+        ("pin", PinReference(force=True, propose=True, by="ana")),
     ]
+
+
+def test_references_are_accepted_and_compared(socket: TestClient, daemon: FakeDaemon) -> None:
+    answer = socket.post("/api/v1/references/ref_1/accept?by=ana")
+    assert answer.json() == {"references": [REFERENCE]}
+    assert socket.get("/api/v1/references/ref_1/diff").json()["other"] == "current"
+    assert socket.get("/api/v1/references/ref_1/diff?with=ref_2").json()["other"] == "ref_2"
+    calls = [("accept", "ref_1", "ana"), ("compare", "ref_1", None), ("compare", "ref_1", "ref_2")]
+    assert daemon.calls == calls
 
 
 def test_a_reference_is_pinned_from_rows(socket: TestClient, daemon: FakeDaemon) -> None:

@@ -38,8 +38,8 @@ class StateTables:
     def window(self, series, begin, end, kind, feature, verdict, **values):
         self.insert(
             "windows", series_id=series, feature=feature, version="", kind=kind, window_start=begin,
-            window_end=end, sessions=300, n=300, verdict=verdict, through_seq=1,
-            evaluated_at="2026-11-19", **values,
+            window_end=end, reference_kind="pinned", sessions=300, n=300, verdict=verdict,
+            through_seq=1, evaluated_at="2026-11-19", **values,
         )  # fmt: skip
 
     def sql(self, statement):
@@ -64,7 +64,7 @@ def _tables():
         tables.insert(
             "references", id=f"ref-{series}", series_id=series, kind="pinned", source="first",
             created_at="2026-11-09", first_time="2026-11-05", last_time="2026-11-09",
-            sessions=4321, active=True,
+            sessions=4321, active=True, proposed=False,
         )  # fmt: skip
     return tables
 

@@ -42,26 +42,46 @@ def old(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def rows_of(path: Path) -> dict[str, list[str]]:
-    """Every row of every table of a state file that nobody has open, as text."""
+def rows_of(path: Path, columns: dict[str, str] | None = None) -> dict[str, list[str]]:
+    """Every row of every table of a state file that nobody has open, as text.
+
+    With `columns` (see columns_of), of these tables these columns.
+    """
+    columns = columns or columns_of(path)
     with duckdb.connect(path, read_only=True) as file:
-        tables = [name for (name,) in file.execute("SHOW TABLES").fetchall()]
         return {
-            name: sorted(map(repr, file.execute(f'FROM "{name}"').fetchall())) for name in tables
+            table: sorted(map(repr, file.execute(f'SELECT {names} FROM "{table}"').fetchall()))
+            for table, names in columns.items()
+        }
+
+
+def columns_of(path: Path) -> dict[str, str]:
+    """The columns of each table, as SQL."""
+    with duckdb.connect(path, read_only=True) as file:
+        return {
+            table: ", ".join(
+                f'"{name}"' for (name, *_) in file.execute(f'DESCRIBE "{table}"').fetchall()
+            )
+            for (table,) in file.execute("SHOW TABLES").fetchall()
         }
 
 
 def test_a_file_of_the_first_schema_is_brought_up_to_date_with_its_rows(old: Path) -> None:
+    columns = columns_of(old / "retraind.duckdb")
     before = rows_of(old / "retraind.duckdb")
     assert {name: len(before[name]) for name in ROWS} == ROWS
     database = open_database(old)
     assert not any("state file" in notice for notice in database.notices)
     versions = query(database, "SELECT version FROM schema_migrations ORDER BY 1")
     assert versions == [(migration.version,) for migration in migrations()]
+    kinds = query(
+        database, "SELECT reference_kind FROM windows UNION SELECT reference_kind FROM alarms"
+    )
+    assert kinds == [("pinned",)], "there were no other references then"
     memory = load(database.state)
     assert [policy.episode_id[:3] for policy in memory.policies.values()] == ["ep_"]
     database.close()
-    after = rows_of(old / "retraind.duckdb")
+    after = rows_of(old / "retraind.duckdb", columns)
     assert {name: after[name] for name in ROWS} == {name: before[name] for name in ROWS}
     reopened = open_database(old)
     assert query(reopened, "SELECT version FROM schema_migrations ORDER BY 1") == versions

@@ -295,45 +295,10 @@ from state.panes
 where kind = 'rate'
 group by all
 
--- name: read_references
--- Active references of every series.
-select id, series_id, kind, source, epoch_ns(created_at) as created_ns,
-       epoch_ns(first_time) as first_ns, epoch_ns(last_time) as last_ns, sessions
-from state."references"
-where active
-
--- name: list_references
--- Every reference with its series, active ones first, then the newest.
-select r.id, s.monitor, s.service_name, s.environment, s.model, s.cohort, r.kind, r.source,
-       r.created_at, r.first_time, r.last_time, r.sessions, r.active
-from state."references" r join state.series s on r.series_id = s.id
-order by r.active desc, r.created_at desc, r.id
-
--- name: read_reference_counts
--- The frozen counts of one reference.
-select feature, version, kind, hour_of_week, missing, buckets, categories, counts, total,
-       total_squares, results, failures
-from state.reference_counts
-where reference_id = $id and series_id = $series_id
-order by feature, version, hour_of_week
-
--- name: retire_references
--- A series has one active reference: the older ones step back.
-update state."references" set active = false where series_id in (select unnest($series))
-
--- name: delete_references
--- A reference that is pinned again with equal contents is written again.
-delete from state."references"
-where (id, series_id) in (select unnest($ids), unnest($series))
-
--- name: delete_reference_counts
--- See delete_references.
-delete from state.reference_counts
-where (reference_id, series_id) in (select unnest($ids), unnest($series))
-
 -- name: read_alarms
 -- State machines of all watched features.
-select series_id, feature, version, kind, memory, detector, epoch_ns(last_data) as last_data_ns
+select series_id, feature, version, kind, reference_kind, memory, detector,
+       epoch_ns(last_data) as last_data_ns
 from state.alarms
 
 -- name: delete_alarms
@@ -389,11 +354,12 @@ limit $limit
 
 -- name: newest_windows
 -- Window results for the status page, newest first.
-select s.monitor, s.service_name, s.environment, s.model, s.cohort, w.feature, w.sessions,
-       w.verdict, w.psi_corrected, w.p_value, w.rate, epoch_ns(w.window_end) as end_ns
+select s.monitor, s.service_name, s.environment, s.model, s.cohort, w.feature, w.reference_kind,
+       w.sessions, w.verdict, w.psi_corrected, w.p_value, w.rate, epoch_ns(w.window_end) as end_ns
 from state.windows w join state.series s on w.series_id = s.id
 where w.verdict <> 'context'
-order by w.window_end desc, s.monitor, s.service_name, s.model, s.cohort, w.feature
+order by w.window_end desc, s.monitor, s.service_name, s.model, s.cohort, w.feature,
+  w.reference_kind
 limit $limit
 
 -- name: list_series
@@ -405,12 +371,3 @@ left join state."references" r on r.series_id = s.id and r.active
 left join state.alarms a on a.series_id = s.id
 order by all
 limit $limit
-
--- name: summarise_reference
--- Sessions that a reference has of each feature; several series may have one of equal contents.
-select feature, version, kind, sum(list_sum(counts))::bigint as sessions, sum(missing)::bigint as missing
-from state.reference_counts
-where reference_id = $id
-  and series_id = (select min(series_id) from state.reference_counts where reference_id = $id)
-group by all
-order by all

@@ -49,6 +49,16 @@ delete from state.reference_counts where series_id in (
 delete from state."references" where series_id in (
   select id from state.series where service_name = $service_name and environment = $environment)
 
+-- name: forget_reference_log
+-- A source that is no longer heard of.
+delete from state.reference_log where series_id in (
+  select id from state.series where service_name = $service_name and environment = $environment)
+
+-- name: forget_versions
+-- A source that is no longer heard of.
+delete from state.versions where series_id in (
+  select id from state.series where service_name = $service_name and environment = $environment)
+
 -- name: forget_series
 -- A source that is no longer heard of.
 delete from state.series where service_name = $service_name and environment = $environment
