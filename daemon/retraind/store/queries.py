@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 _NAME = re.compile(r"^-- name: *(\w+) *$", re.MULTILINE)
 _OBJECT = re.compile(
-    r"^((?:CREATE|COMMENT ON) (?:TABLE|VIEW)|COMMENT ON COLUMN|ALTER TABLE|INSERT INTO"
+    r"^((?:CREATE|COMMENT ON) (?:TABLE|VIEW)|COMMENT ON COLUMN|ALTER TABLE|INSERT INTO|UPDATE"
     r"|FROM|LEFT JOIN) ",
     re.MULTILINE,
 )

@@ -79,6 +79,8 @@ def test_a_file_of_the_first_schema_is_brought_up_to_date_with_its_rows(old: Pat
     )
     assert kinds == [("pinned",)], "there were no other references then"
     memory = load(database.state)
+    (active,) = memory.references.values()
+    assert active.active_from_ns == active.last_ns, "it was pinned by itself when it was mature"
     assert [policy.episode_id[:3] for policy in memory.policies.values()] == ["ep_"]
     database.close()
     after = rows_of(old / "retraind.duckdb", columns)

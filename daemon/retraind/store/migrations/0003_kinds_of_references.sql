@@ -3,6 +3,7 @@
 ALTER TABLE "references" ADD COLUMN proposed BOOLEAN DEFAULT false;
 ALTER TABLE "references" ALTER COLUMN proposed SET NOT NULL;
 ALTER TABLE "references" ADD COLUMN active_from TIMESTAMP;
+UPDATE "references" SET active_from = coalesce(last_time, created_at);
 COMMENT ON TABLE "references" IS 'The pinned references of each series: the one that windows are compared with, at most one that is proposed, and the earlier ones. The id hashes kind, bins and counts. Seasonal, trailing and deploy references are sums of panes, made anew for each window.';
 COMMENT ON COLUMN "references".kind IS 'pinned.';
 COMMENT ON COLUMN "references".proposed IS 'Does it wait for somebody to accept it?';
