@@ -79,7 +79,11 @@ def a_span(
 
 
 def a_request(
-    spans: Iterable[Span], *, service: str = "rag-api", environment: str = "prod"
+    spans: Iterable[Span],
+    *,
+    service: str = "rag-api",
+    environment: str = "prod",
+    service_version: str | None = None,
 ) -> ExportTraceServiceRequest:
     request = ExportTraceServiceRequest()
     resource_spans = request.resource_spans.add()
@@ -89,6 +93,8 @@ def a_request(
             attribute("deployment.environment.name", environment),
         ]
     )
+    if service_version is not None:
+        resource_spans.resource.attributes.append(attribute("service.version", service_version))
     scope_spans = resource_spans.scope_spans.add()
     scope_spans.scope.name = "tests"
     scope_spans.spans.extend(spans)

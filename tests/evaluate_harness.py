@@ -16,7 +16,7 @@ from retraind.clock import ManualClock
 from retraind.config.settings import Config
 from retraind.decode import decode_traces
 from retraind.errors import StoreUnavailable
-from retraind.evaluate.evaluator import Evaluator
+from retraind.evaluate.evaluator import Evaluator, Job, T
 from retraind.metrics.snapshot import Snapshot
 from retraind.model import ExportResult, WriteBatch
 from retraind.normalise import normalise_traces
@@ -37,7 +37,8 @@ MONITOR: dict[str, Any] = {
 }
 TABLES = (
     "progress", "watermarks", "series", "panes", "references", "reference_counts", "windows",
-    "alarms", "policies", "episodes", "triggers", "outbox", "reference_log", "versions",
+    "alarms", "policies", "episodes", "triggers", "outbox", "reference_log", "versions", "mutes",
+    "holds", "deploys",
 )  # fmt: skip
 
 
@@ -121,6 +122,12 @@ class World:
     def tick(self) -> None:
         self.evaluator.tick()
 
+    def do(self, job: Job[T]) -> T:
+        """What another thread asks of the evaluation between two ticks."""
+        future = self.evaluator.submit(job)
+        self.evaluator._do_jobs()
+        return future.result(timeout=0)
+
     def tick_until_done(self) -> int:
         """Tick again after each failure, as the thread does; returns the number of failures."""
         for failures in range(100):
@@ -164,6 +171,7 @@ def an_hour(
     failing: float | None = None,
     version: str = "v1",
     service: str = "rag-api",
+    service_version: str | None = None,
     start_ns: int = START_NS,
 ) -> ExportTraceServiceRequest:
     """Calls of one hour, one session each. `failing`: share of them whose evaluation failed."""
@@ -189,4 +197,4 @@ def an_hour(
             )
         )  # fmt: skip
     spans.sort(key=lambda span: span.start_time_unix_nano)
-    return a_request(spans, service=service)
+    return a_request(spans, service=service, service_version=service_version)

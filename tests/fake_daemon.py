@@ -15,7 +15,10 @@ from starlette.applications import Starlette
 
 from retraind.console.admin import admin_app
 from retraind.console.daemon import (
+    HoldStatus,
     Ingest,
+    MuteRequest,
+    MuteStatus,
     OutboxStatus,
     PinnedReferences,
     PinReference,
@@ -42,6 +45,10 @@ STATUS = Status(
     windows=(WindowStatus(KEY, "input_tokens", T, 300, "retrain", 0.314159, 0.0001),),
     triggers=(TriggerStatus("rt_1", "default", "bot", "prod", "model-a", "drift", T, T),),
     outbox=(OutboxStatus("rt_1", "hook", "pending", 3, T, 500, "secret answer"),),
+    mutes=(MuteStatus("mute_1", "default", "bot", None, None, "emea", "cost", T, "load <test>"),),
+    holds=(
+        HoldStatus("hold_1", "deploy", "default", "bot", "prod", None, "bot 2 is new", T, T, 1),
+    ),
 )
 TABLE = pa.table(
     {
@@ -107,6 +114,24 @@ class FakeDaemon:
         self._call("compare", reference_id, other)
         feature = {"feature": "input_tokens", "psi_corrected": 0.31}
         return {"reference": reference_id, "other": other or "current", "features": [feature]}
+
+    async def mutes(self) -> list[dict[str, Any]]:
+        return [{"id": "mute_1", "reason": "load <test>", "created_by": "ann"}]
+
+    async def mute(self, request: MuteRequest) -> dict[str, Any]:
+        self._call("mute", request)
+        return {"id": "mute_2", "ends_at": "2023-11-15T22:13:20Z", "alarms": 3}
+
+    async def unmute(self, mute_id: str | None, by: str) -> list[str]:
+        self._call("unmute", mute_id, by)
+        return ["mute_1"]
+
+    async def holds(self) -> Sequence[HoldStatus]:
+        return STATUS.holds
+
+    async def release_hold(self, hold_id: str, by: str) -> str:
+        self._call("release", hold_id, by)
+        return "hold_1"
 
     async def webhooks(self) -> Sequence[OutboxStatus]:
         return STATUS.outbox

@@ -155,6 +155,7 @@ class App:
             delivery=self._delivery,
             telemetry=telemetry,
             clock=self._clock,
+            snapshot=lambda: self._collector.snapshot,
             readiness=self._readiness,
             reload=self._reload,
         )

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from retraind import __version__
+from retraind import __version__, quiet
 from retraind.clock import Clock
 from retraind.config.settings import Config
 from retraind.console.daemon import (
+    HoldStatus,
     Ingest,
+    MuteRequest,
     OutboxStatus,
     PinnedReferences,
     PinReference,
@@ -24,7 +26,8 @@ from retraind.console.daemon import (
 from retraind.difference import difference
 from retraind.errors import QueryError
 from retraind.evaluate.evaluator import Evaluator
-from retraind.evaluate.publish import GRAVITY
+from retraind.evaluate.shown import GRAVITY
+from retraind.metrics.snapshot import Snapshot
 from retraind.model import Json, SeriesKey
 from retraind.pin import accept, fits, pin
 from retraind.store.database import Database
@@ -50,6 +53,7 @@ class Control:
         delivery: Delivery,
         telemetry: Telemetry,
         clock: Clock,
+        snapshot: Callable[[], Snapshot],
         readiness: Callable[[], Sequence[str]],
         reload: Callable[[], Sequence[str]],
     ) -> None:
@@ -59,6 +63,7 @@ class Control:
         self._delivery = delivery
         self._telemetry = telemetry
         self._clock = clock
+        self._snapshot = snapshot
         self._readiness = readiness
         self._reload = reload
         self._started_ns = clock.now_ns()
@@ -84,13 +89,14 @@ class Control:
         return await asyncio.to_thread(self._status)
 
     def _status(self) -> Status:
-        state = self._database.state
+        state, snapshot = self._database.state, self._snapshot()
+        shown = {(row.series, row.feature): row.state for row in snapshot.states}
         return Status(
             version=__version__,
             started_ns=self._started_ns,
             data=str(self._config().data),
             ingest=self._ingest(),
-            series=_series_statuses(state.read("list_series", limit=5000).to_pylist()),
+            series=_series_statuses(state.read("list_series", limit=5000).to_pylist(), shown),
             windows=tuple(
                 _window_status(row)
                 for row in state.read("newest_windows", limit=SHOWN_ROWS).to_pylist()
@@ -100,6 +106,8 @@ class Control:
                 for row in state.read("newest_triggers", limit=SHOWN_ROWS).to_pylist()
             ),
             outbox=tuple(outbox_status(row) for row in outbox.listing(state, limit=SHOWN_ROWS)),
+            mutes=quiet.mute_statuses(snapshot),
+            holds=quiet.hold_statuses(snapshot),
         )
 
     def _ingest(self) -> Ingest:
@@ -165,6 +173,35 @@ class Control:
         ]
         return PinnedReferences(pinned, chosen.notes)
 
+    async def mutes(self) -> Sequence[Json]:
+        ids = [mute.id for mute in self._snapshot().mutes]
+        return await asyncio.to_thread(quiet.list_mutes, self._database.state, ids)
+
+    async def mute(self, request: MuteRequest) -> Json:
+        job = self._evaluator.submit(
+            lambda memory, config: quiet.mute(
+                self._database.state, memory, config, request, self._clock.now_ns()
+            )
+        )
+        return await asyncio.wrap_future(job)
+
+    async def unmute(self, mute_id: str | None, by: str) -> Sequence[str]:
+        job = self._evaluator.submit(
+            lambda memory, _: quiet.unmute(
+                self._database.state, memory, mute_id, by, self._clock.now_ns()
+            )
+        )
+        return await asyncio.wrap_future(job)
+
+    async def holds(self) -> Sequence[HoldStatus]:
+        return quiet.hold_statuses(self._snapshot())
+
+    async def release_hold(self, hold_id: str, by: str) -> str:
+        job = self._evaluator.submit(
+            lambda memory, _: quiet.release(self._database.state, memory, hold_id, by)
+        )
+        return await asyncio.wrap_future(job)
+
     async def accept_reference(self, reference_id: str, by: str) -> Sequence[Json]:
         job = self._evaluator.submit(
             lambda memory, _: accept(
@@ -214,8 +251,13 @@ def _total(metric: Any) -> int:
     return int(sum(s.value for s in samples if not math.isnan(s.value)))
 
 
-def _series_statuses(rows: list[Json]) -> tuple[SeriesStatus, ...]:
-    """A feature with several alarms (versions, references) shows the gravest, as metrics do."""
+def _series_statuses(
+    rows: list[Json], shown: Mapping[tuple[SeriesKey, str], str]
+) -> tuple[SeriesStatus, ...]:
+    """A feature with several alarms (versions, references) shows the gravest, as metrics do.
+
+    `shown` says which are muted or held; what it lacks has the state of its own.
+    """
     by_key: dict[SeriesKey, SeriesStatus] = {}
     states: dict[SeriesKey, dict[str, str]] = {}
     for row in rows:
@@ -225,6 +267,9 @@ def _series_statuses(rows: list[Json]) -> tuple[SeriesStatus, ...]:
         if row["feature"] is not None:
             known = own.get(row["feature"], GRAVITY[0])
             own[row["feature"]] = max(known, row["state"], key=GRAVITY.index)
+    for key, own in states.items():
+        for feature in own:
+            own[feature] = shown.get((key, feature), own[feature])
     return tuple(replace(each, states=tuple(states[key].items())) for key, each in by_key.items())
 
 

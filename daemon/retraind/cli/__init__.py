@@ -20,6 +20,7 @@ from retraind.cli.erase import erase
 from retraind.cli.feedback import feedback
 from retraind.cli.manage import reference, status, webhook
 from retraind.cli.query import sql
+from retraind.cli.quiet import hold, mute, unmute
 from retraind.errors import ConfigError, RetraindError, StartError
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -122,7 +123,7 @@ def version() -> int:
     return 0
 
 
-for _command in (status, sql, feedback, reference, webhook, erase):
+for _command in (status, sql, feedback, reference, mute, unmute, hold, webhook, erase):
     cli.add_command(_command)
 
 

@@ -12,6 +12,7 @@ import click
 
 from retraind.cli import show
 from retraind.cli.client import Target, target_options
+from retraind.cli.quiet import HOLD_COLUMNS, MUTE_COLUMNS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -63,6 +64,10 @@ def status(as_json: bool, quiet: bool, **where: Any) -> int:
     windows = [{**row["series"], **row} for row in _last(body["windows"])]
     results = ("feature", "reference", "end_at", "sessions", "verdict", "score", "p_value", "rate")
     _list(windows, (*_SERIES, *results), "Last windows")
+    if body["mutes"]:
+        _list(body["mutes"], MUTE_COLUMNS, "Muted")
+    if body["holds"]:
+        _list(body["holds"], HOLD_COLUMNS, "Holds")
     _list(body["triggers"], ("id", "service_name", "model", "reason", "created_at"), "Triggers")
     _list(body["outbox"], ("trigger_id", "destination", "status", "attempts"), "Deliveries")
     return code

@@ -12,7 +12,7 @@ import click
 _COLOURS = {
     "firing": "red", "dead": "red", "expired": "red", "alarm": "red", "retrain": "red",
     "ok": "green", "delivered": "green", "pending": "yellow", "resolving": "yellow",
-    "investigate": "yellow", "notice": "yellow",
+    "investigate": "yellow", "notice": "yellow", "muted": "yellow", "held": "yellow",
 }  # fmt: skip
 _PIPE_WIDTH = 10_000  # columns are never cut when nobody looks
 

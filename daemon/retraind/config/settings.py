@@ -273,6 +273,11 @@ class Policy(Section):
     cooldown: Duration = Field(
         7 * 86400.0, description="No second trigger for a model within this."
     )
+    hold_for: Duration = Field(
+        86400.0,
+        description="How long a trigger waits at most while a new service.version, a changed judge "
+        "or a changed schema may be the cause; 0: never.",
+    )
     schedule: Duration | None = Field(
         None, description="Ask for retraining at this interval.", gt=0
     )

@@ -11,7 +11,6 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import orjson
 import pyarrow as pa
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
@@ -21,12 +20,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from retraind.console.body import HEADERS, json_response, read_body
+from retraind.console.body import HEADERS, json_response, read_body, read_object
 from retraind.console.daemon import Daemon, PinReference
 from retraind.console.encode import plain, rows, status_json
 from retraind.console.feedback import FeedbackRoutes, Senders
 from retraind.console.openapi import document
 from retraind.console.page import render
+from retraind.console.quiet import QuietRoutes
 from retraind.errors import (
     ConfigError,
     QueryError,
@@ -40,7 +40,6 @@ from retraind.receive.judgements import Judgements
 from retraind.telemetry import Telemetry
 
 ARROW = "application/vnd.apache.arrow.stream"
-JSON_BODY_BYTES = 2**20
 TABLE_BODY_BYTES = 256 * 2**20
 STORE_RETRY_SECONDS = 5.0
 _PAGE_HEADERS = HEADERS | {
@@ -63,6 +62,7 @@ def admin_app(
     """The app for one listener. `trusted` (the socket) asks for no admin token."""
     routes = _Routes(daemon, telemetry)
     feedback = FeedbackRoutes(judgements, senders)
+    quiet = QuietRoutes(daemon)
 
     def locked(handler: Handler) -> Handler:
         async def guarded(request: Request) -> Response:
@@ -90,6 +90,12 @@ def admin_app(
             Route("/api/v1/feedback", feedback.feedback, methods=["POST"]),
             Route("/api/v1/evaluations", feedback.evaluations, methods=["POST"]),
             Route("/api/v1/erase", locked(routes.erase), methods=["POST"]),
+            Route("/api/v1/mutes", locked(quiet.mutes)),
+            Route("/api/v1/mutes", locked(quiet.mute), methods=["POST"]),
+            Route("/api/v1/mutes", locked(quiet.unmute), methods=["DELETE"]),
+            Route("/api/v1/mutes/{id}", locked(quiet.unmute), methods=["DELETE"]),
+            Route("/api/v1/holds", locked(quiet.holds)),
+            Route("/api/v1/holds/{id}", locked(quiet.release), methods=["DELETE"]),
             Route("/api/v1/triggers", locked(routes.triggers)),
             Route("/api/v1/webhooks", locked(routes.webhooks)),
             Route("/api/v1/webhooks/retry", locked(routes.retry), methods=["POST"]),
@@ -146,7 +152,7 @@ class _Routes:
         )
 
     async def sql(self, request: Request) -> Response:
-        query = _text(await _object(request), "sql")
+        query = _text(await read_object(request), "sql")
         result = await self._daemon.sql(query)
         if ARROW in request.headers.get("accept", ""):
             body = await run_in_threadpool(_arrow_stream, result.table)
@@ -188,7 +194,7 @@ class _Routes:
         return json_response(plain(found))
 
     async def erase(self, request: Request) -> Response:
-        body = await _object(request)
+        body = await read_object(request)
         given = sorted(body.keys() & {"user", "trace"})
         if len(given) != 1 or len(body) != 1:
             raise HTTPException(400, 'the body needs either "user" or "trace"')
@@ -205,7 +211,7 @@ class _Routes:
         return json_response({"deliveries": plain(list(await self._daemon.webhooks()))})
 
     async def retry(self, request: Request) -> Response:
-        body = await _object(request)
+        body = await read_object(request)
         trigger = _text(body, "trigger_id")
         destination = _text(body, "destination") if "destination" in body else None
         delivered = body.get("delivered", False)
@@ -217,7 +223,7 @@ class _Routes:
         return json_response({"scheduled": count})
 
     async def test(self, request: Request) -> Response:
-        destination = _text(await _object(request), "destination")
+        destination = _text(await read_object(request), "destination")
         try:
             return json_response(await self._daemon.test_webhook(destination))
         except LookupError:
@@ -261,16 +267,6 @@ def _read_arrow(body: bytes) -> pa.Table:
     except pa.ArrowException as error:
         raise HTTPException(400, "the body is not an Arrow IPC stream") from error
     return table
-
-
-async def _object(request: Request) -> dict[str, Any]:
-    try:
-        value = orjson.loads(await read_body(request, JSON_BODY_BYTES))
-    except orjson.JSONDecodeError as error:
-        raise HTTPException(400, "the body is not JSON") from error
-    if not isinstance(value, dict):
-        raise HTTPException(400, "the body must be a JSON object")
-    return value
 
 
 def _text(body: dict[str, Any], name: str) -> str:

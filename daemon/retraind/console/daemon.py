@@ -92,6 +92,37 @@ class OutboxStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class MuteStatus:
+    """What is muted, until when (event time) and why; None matches everything."""
+
+    id: str
+    monitor: str
+    service_name: str | None
+    environment: str | None
+    model: str | None
+    cohort: str | None
+    feature: str | None
+    ends_ns: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HoldStatus:
+    """What triggers of a model (None: all) wait for, and how many of them do; event times."""
+
+    id: str
+    kind: str
+    monitor: str
+    service_name: str
+    environment: str
+    model: str | None
+    cause: str
+    starts_ns: int
+    expires_ns: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """What `retraind status` and the status page show. Newest first in every list."""
 
@@ -103,6 +134,8 @@ class Status:
     windows: tuple[WindowStatus, ...] = ()
     triggers: tuple[TriggerStatus, ...] = ()
     outbox: tuple[OutboxStatus, ...] = ()
+    mutes: tuple[MuteStatus, ...] = ()
+    holds: tuple[HoldStatus, ...] = ()
 
 
 class Daemon(Protocol):
@@ -155,6 +188,21 @@ class Daemon(Protocol):
         Raises QueryError for an id that is none, StoreError when it has to be asked again.
         """
 
+    async def mutes(self) -> Sequence[Json]:
+        """Mutes that last, with who set them and when."""
+
+    async def mute(self, request: MuteRequest) -> Json:
+        """The mute that was set, and "alarms", how many it is about. Raises QueryError."""
+
+    async def unmute(self, mute_id: str | None, by: str) -> Sequence[str]:
+        """End the mute whose id begins so, or all; the ids that ended. Raises QueryError."""
+
+    async def holds(self) -> Sequence[HoldStatus]:
+        """Holds that stand, those that last longest first."""
+
+    async def release_hold(self, hold_id: str, by: str) -> str:
+        """Release the hold whose id begins so; its id. Raises QueryError."""
+
     async def webhooks(self) -> Sequence[OutboxStatus]:
         """The outbox, newest first."""
 
@@ -171,6 +219,21 @@ class Daemon(Protocol):
 
     async def triggers(self, limit: int) -> Sequence[Json]:
         """The newest triggers, each with its event."""
+
+
+@dataclass(frozen=True, slots=True)
+class MuteRequest:
+    """What is to be muted for `seconds` of wall time, why, and who says so. None matches all."""
+
+    monitor: str
+    service_name: str | None
+    environment: str | None
+    model: str | None
+    cohort: str | None
+    feature: str | None
+    seconds: float
+    reason: str
+    by: str
 
 
 @dataclass(frozen=True, slots=True)

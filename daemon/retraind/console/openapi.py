@@ -10,6 +10,9 @@ from retraind import __version__
 from retraind.model import Json
 from retraind.normalise.items import EVALUATION, FEEDBACK
 
+_MUTE = (
+    "monitor", "service_name", "environment", "model", "cohort", "feature", "for", "reason", "by",
+)  # fmt: skip
 _ARROW = "application/vnd.apache.arrow.stream"
 
 
@@ -33,6 +36,9 @@ def document() -> Json:
     query = _operation("Run a read-only query", _body({"sql": text}, ["sql"]), locked=True)
     query["responses"]["200"]["content"][_ARROW] = {}
     erase = _body({"user": text, "trace": text}, [])
+    mute = _body(dict.fromkeys(_MUTE, text), ["monitor", "for", "reason"])
+    by = _parameter("by", "query", required=False)
+    named = {"parameters": [_parameter("id", "path", required=True), by]}
     one = {"parameters": [_parameter("id", "path", required=True)]}
     by = {"parameters": [*one["parameters"], _parameter("by", "query", required=False)]}
     other = {"parameters": [*one["parameters"], _parameter("with", "query", required=False)]}
@@ -70,6 +76,14 @@ def document() -> Json:
             "/api/v1/feedback": {"post": feedback},
             "/api/v1/evaluations": {"post": evaluations},
             "/api/v1/erase": {"post": _operation("Erase a user or a trace", erase, locked=True)},
+            "/api/v1/mutes": {
+                "get": _operation("Mutes that last", locked=True),
+                "post": _operation("Mute alarms for a while", mute, locked=True),
+                "delete": _operation("End all mutes", {"parameters": [by]}, locked=True),
+            },
+            "/api/v1/mutes/{id}": {"delete": _operation("End a mute", named, locked=True)},
+            "/api/v1/holds": {"get": _operation("Holds that stand", locked=True)},
+            "/api/v1/holds/{id}": {"delete": _operation("Release a hold", named, locked=True)},
             "/api/v1/triggers": {"get": _operation("Newest triggers", limit, locked=True)},
             "/api/v1/webhooks": {"get": _operation("List deliveries", locked=True)},
             "/api/v1/webhooks/retry": {"post": _operation("Deliver again", retry, locked=True)},

@@ -25,12 +25,12 @@ td.n { font-variant-numeric: tabular-nums; text-align: right }
 .scroll { overflow-x: auto }
 .firing, .dead, .expired, .retrain, .alarm, .no { color: var(--bad); font-weight: 600 }
 .ok, .delivered, .yes { color: var(--good) }
-.pending, .resolving, .investigate, .notice { color: var(--wait) }
+.pending, .resolving, .investigate, .notice, .muted, .held { color: var(--wait) }
 """
 _COLOURED = frozenset(
     {
         "firing", "dead", "expired", "retrain", "alarm", "ok", "delivered", "pending", "resolving",
-        "investigate", "notice",
+        "investigate", "notice", "muted", "held",
     }
 )  # fmt: skip
 
@@ -57,6 +57,7 @@ is <span class="{"yes" if ready else "no"}">{word}{reasons}</span></h1>
 {_ingest(status["ingest"])}
 <h2>Triggers</h2>
 {_triggers(status["triggers"])}
+{_kept_back(status["mutes"], status["holds"])}
 <h2>Deliveries</h2>
 {_outbox(status["outbox"])}
 <h2>Series</h2>
@@ -108,6 +109,25 @@ def _triggers(triggers: Sequence[Json]) -> str:
     )  # fmt: skip
     heads = ("Id", "Monitor", "Service", "Environment", "Model", "Reason", "Decided for", "Sent")
     return _table(heads, ([row[name] for name in names] for row in triggers))
+
+
+def _kept_back(mutes: Sequence[Json], holds: Sequence[Json]) -> str:
+    """Mutes and holds; most of the time there are none, and nothing to read."""
+    what = ("monitor", "service_name", "environment", "model")
+    parts = []
+    if mutes:
+        names = (*what, "cohort", "feature", "ends_at", "reason")
+        heads = (*_KEY, "Feature", "Until", "Reason")
+        parts.append(
+            "<h2>Muted</h2>\n" + _table(heads, ([row[name] for name in names] for row in mutes))
+        )
+    if holds:
+        names = (*what, "kind", "cause", "expires_at", "waiting")
+        heads = (*_KEY[:-1], "Kind", "Suspected cause", "Until", "Triggers waiting")
+        parts.append(
+            "<h2>Holds</h2>\n" + _table(heads, ([row[name] for name in names] for row in holds))
+        )
+    return "\n".join(parts)
 
 
 def _outbox(outbox: Sequence[Json]) -> str:

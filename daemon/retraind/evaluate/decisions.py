@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from retraind.config.settings import Config
-from retraind.evaluate.memory import Memory
+from retraind.evaluate.memory import Memory, Source
 from retraind.evaluate.tables import rows_table, timestamp
 from retraind.evaluate.trigger import trigger_of
 from retraind.model import SeriesKey
@@ -65,6 +65,7 @@ class Decider:
             after, decisions = decide.decide(
                 key, before, own, end_ns, self._policies[key.monitor],
                 has_evaluations=any(child.kind == "eval_fail_rate" for child in own),
+                mutes=memory.mutes.values(), holds=memory.holds.values(),
             )  # fmt: skip
             if after != before:
                 memory.policies[key] = after
@@ -73,6 +74,18 @@ class Decider:
                 self._write(tx, key, decision, own, now_ns)
                 decided.append(Decided(key, decision))
         return decided
+
+    def due(self, memory: Memory, source: Source, until_ns: int) -> list[tuple[int, PolicyKey]]:
+        """When triggers of a source that wait may be sent, up to a time: nobody waits for windows.
+
+        Those of low traffic may be a week long.
+        """
+        found = [
+            (decide.due_ns(key, policy, self._policies[key.monitor], memory.holds.values()), key)
+            for key, policy in memory.policies.items()
+            if (key.service_name, key.environment) == source and key.monitor in self._policies
+        ]
+        return sorted((at, key) for at, key in found if at is not None and at <= until_ns)
 
     def announce(self, decided: Iterable[Decided], pinned: Iterable[Pinned]) -> None:
         """Log and count what has become durable."""

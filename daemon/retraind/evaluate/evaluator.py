@@ -166,7 +166,7 @@ class Evaluator:
         return self._stages, self._memory
 
     def _publish(self, stages: _Stages, memory: Memory) -> None:
-        self._on_snapshot(stages.publisher.snapshot(memory, self._state))
+        self._on_snapshot(stages.publisher.snapshot(memory, self._state, self._clock.now_ns()))
 
     def _run(self) -> None:
         while not self._stopping:

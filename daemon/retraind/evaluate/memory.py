@@ -17,6 +17,8 @@ from retraind.model import SeriesKey
 from retraind.policy import alarms, decide
 from retraind.policy.alarms import AlarmMemory
 from retraind.policy.decide import PolicyKey, PolicyMemory
+from retraind.policy.holds import Hold
+from retraind.policy.mutes import Mute
 from retraind.store.state import State
 from retraind.window.reference import Reference, reference_from_rows
 from retraind.window.watermark import SourceClock
@@ -96,7 +98,8 @@ class Memory:
     """Everything that the tick reads or changes. References and alarms are by series id.
 
     `alarmed` are the windows that other references leave out, `versions` when each version of a
-    series came first.
+    series came first. `mutes` and `holds` are by their id, also those that are over; `deploys` are
+    the service.versions of a source and when each was first seen.
 
     `due` are the sources whose panes have changed since their windows were looked at; after a start
     all of them.
@@ -110,10 +113,17 @@ class Memory:
     alarmed: Alarmed = field(default_factory=Alarmed)
     versions: dict[str, dict[str, int]] = field(default_factory=dict)
     policies: dict[PolicyKey, PolicyMemory] = field(default_factory=dict)
+    mutes: dict[str, Mute] = field(default_factory=dict)
+    holds: dict[str, Hold] = field(default_factory=dict)
+    deploys: dict[Source, dict[str, int]] = field(default_factory=dict)
     due: set[Source] = field(default_factory=set)
 
     def known_keys(self) -> set[SeriesKey]:
         return {series.key for series in self.series.values()}
+
+    def undecided_ns(self, source: Source) -> int:
+        """The first moment of a source (event time) about which nothing can be decided yet."""
+        return self.sources[source].closed_ns + 1000  # the next one that a table can hold
 
 
 def load(state: State) -> Memory:
@@ -148,6 +158,11 @@ def load(state: State) -> Memory:
         memory.alarmed.add(row["series_id"], watched, row["start_ns"], row["end_ns"])
     for row in state.read("read_versions").to_pylist():
         memory.versions.setdefault(row["series_id"], {})[row["version"]] = row["first_ns"]
+    memory.mutes = {row["id"]: Mute(**row) for row in state.read("read_mutes").to_pylist()}
+    memory.holds = {row["id"]: Hold(**row) for row in state.read("read_holds").to_pylist()}
+    for row in state.read("read_deploys").to_pylist():
+        source = Source(row["service_name"], row["environment"])
+        memory.deploys.setdefault(source, {})[row["version"]] = row["first_ns"]
     return memory
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from retraind.config.settings import Config, WindowSettings
+from retraind.evaluate import holds, service_versions
 from retraind.evaluate.inputs import CONTEXT_NS, pane_inputs
 from retraind.evaluate.memory import Memory, Series, Source, SourceState
 from retraind.evaluate.tables import rows_table, timestamp
@@ -56,6 +57,7 @@ class PaneBuilder:
             for alias, source in all_columns(plans).items()
         }
         self._limits = config.limits
+        self._monitors = config.monitors
         self._telemetry = telemetry
         windows = [monitor.window for monitor in config.monitors]
         # A source is shared by all monitors: the most patient one decides when its hours close.
@@ -222,11 +224,14 @@ class PaneBuilder:
         self._telemetry.pane_build_duration.observe(time.perf_counter() - started)
 
     def _record(self, memory: Memory, touched: Iterable[Source], through: int) -> None:
-        """Make moved clocks and the progress durable, once all their panes are."""
+        """Make moved clocks, deploys and the progress durable, once all their panes are."""
+        versions = self._rows.new_versions(memory.through_seq, through)
         with self._state.transaction() as tx:
             _write_clocks(tx, {source: memory.sources[source] for source in touched})
+            placed = service_versions.record(tx, memory, versions, self._monitors)
             tx.run("write_progress", through=through)
         memory.through_seq = through
+        holds.announce(placed)
 
 
 def _by_source(table: pa.Table) -> Iterable[tuple[Source, pa.Table]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from retraind.config.settings import Config
+from retraind.evaluate import shown
 from retraind.evaluate.findings import AlarmKey, Outcome
 from retraind.evaluate.memory import Memory
 from retraind.evaluate.tables import window_row
@@ -17,14 +18,10 @@ from retraind.metrics.snapshot import (
     ReferenceRow,
     ScoreRow,
     Snapshot,
-    StateRow,
     WindowRow,
 )
 from retraind.model import SeriesKey
 from retraind.store.state import State
-
-# When one feature has several alarms (versions, score and fail rate), the gravest is shown.
-GRAVITY = ("ok", "immature", "no_data", "resolving", "pending", "firing")
 
 Row = Mapping[str, Any]
 Watched = Mapping[str, SeriesKey]
@@ -45,6 +42,7 @@ class Publisher:
 
     def __init__(self, config: Config) -> None:
         self._bands = {monitor.name: monitor.detector.bands for monitor in config.monitors}
+        self._policies = {monitor.name: monitor.policy for monitor in config.monitors}
         self._last: dict[str, _Last] = {}
 
     def load(self, state: State) -> None:
@@ -64,30 +62,34 @@ class Publisher:
         key = AlarmKey(row["feature"], row["version"], row["kind"], row["reference_kind"])
         last.rows[key] = row
 
-    def snapshot(self, memory: Memory, state: State) -> Snapshot:
-        """Everything that is known now of the configured monitors, by the last window of each."""
+    def snapshot(self, memory: Memory, state: State, now_ns: int) -> Snapshot:
+        """Everything that is known now of the configured monitors, by the last window of each.
+
+        `now_ns` is wall time, for mutes that nothing has happened since.
+        """
         totals = {
             (row["series_id"], row["feature"], row["version"]): (row["results"], row["failures"])
             for row in state.read("eval_totals").to_pylist()
         }
-        watched = {
-            id_: series.key
-            for id_, series in sorted(memory.series.items())
-            if series.key.monitor in self._bands
+        series = {
+            id_: each
+            for id_, each in sorted(memory.series.items())
+            if each.key.monitor in self._bands
         }
+        watched = {id_: each.key for id_, each in series.items()}
         return Snapshot(
             drift=tuple(self._drift(watched)),
             rates=tuple(self._rates(watched, totals)),
             scores=tuple(self._scores(watched)),
             windows=tuple(
-                WindowRow(series, self._last[id_].sessions, self._last[id_].end_ns)
-                for id_, series in watched.items()
+                WindowRow(key, self._last[id_].sessions, self._last[id_].end_ns)
+                for id_, key in watched.items()
                 if id_ in self._last
             ),
-            states=tuple(_states(memory, watched)),
+            states=tuple(shown.states(memory, series)),
             references=tuple(
-                ReferenceRow(series, active.reference.kind, active.created_ns, active.sessions)
-                for id_, series in watched.items()
+                ReferenceRow(key, active.reference.kind, active.created_ns, active.sessions)
+                for id_, key in watched.items()
                 if (active := memory.references.get(id_)) is not None
             ),
             episodes=tuple(
@@ -95,6 +97,10 @@ class Publisher:
                 for key, policy in sorted(memory.policies.items())
                 if key.monitor in self._bands
             ),
+            mutes=tuple(shown.lasting_mutes(memory, now_ns)),
+            holds=tuple(shown.standing_holds(memory)),
+            held=tuple(shown.held(memory, self._policies)),
+            deploys=tuple(shown.newest_deploys(memory)),
         )
 
     def _rows(self, watched: Watched) -> Iterable[tuple[Row, AlarmKey, SeriesKey]]:
@@ -149,13 +155,3 @@ class Publisher:
         for row, key, series in self._rows(watched):
             if key[2:] == ("score", "pinned") and row.get("mean") is not None:
                 yield ScoreRow(series, key.feature, key.version, row["mean"])
-
-
-def _states(memory: Memory, watched: Watched) -> Iterable[StateRow]:
-    for id_, series in watched.items():
-        gravest: dict[str, str] = {}
-        for key, alarm in sorted(memory.alarms.get(id_, {}).items()):
-            known = gravest.get(key.feature, GRAVITY[0])
-            gravest[key.feature] = max(known, alarm.memory.state, key=GRAVITY.index)
-        for feature, state in gravest.items():
-            yield StateRow(series, feature, state)

@@ -42,7 +42,7 @@ def _forget(state: State, source: Source) -> None:
         for name in (
             "forget_panes", "forget_windows", "forget_alarms", "forget_reference_counts",
             "forget_references", "forget_reference_log", "forget_versions", "forget_series",
-            "forget_policies", "delete_watermark",
+            "forget_policies", "forget_holds", "delete_deploys", "delete_watermark",
         ):  # fmt: skip
             tx.run(name, **names)
     log.info("source forgotten", service=source.service_name, environment=source.environment)

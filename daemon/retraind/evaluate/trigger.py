@@ -9,11 +9,12 @@ from typing import Any
 from retraind.config.settings import Detector
 from retraind.model import Contribution
 from retraind.policy.decide import Child, Decision, PolicyKey
-from retraind.webhook.trigger import ChildAlarm, Reason, Trigger
+from retraind.webhook.trigger import Cause, ChildAlarm, Reason, Trigger
 
 MAX_REASONS = 20
 MAX_CHILDREN = 50
 MAX_CONTRIBUTIONS = 5
+MAX_CAUSES = 10
 
 
 def trigger_of(
@@ -42,6 +43,9 @@ def trigger_of(
         series=reasons[0].series if reasons else None,
         reasons=tuple(reasons[:MAX_REASONS]),
         children=tuple(alarms[:MAX_CHILDREN]),
+        causes=tuple(
+            Cause(hold.kind, hold.cause, hold.starts_ns) for hold in decision.holds[:MAX_CAUSES]
+        ),
         reasons_omitted=max(0, len(reasons) - MAX_REASONS),
         children_omitted=max(0, len(alarms) - MAX_CHILDREN),
     )

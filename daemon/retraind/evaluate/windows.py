@@ -9,7 +9,7 @@ from itertools import groupby
 import numpy as np
 
 from retraind.config.settings import Config, Monitor
-from retraind.evaluate import deploys, late
+from retraind.evaluate import deploys, holds, late
 from retraind.evaluate.decisions import Decided, Decider, Pinned
 from retraind.evaluate.findings import (
     FeatureKey,
@@ -20,12 +20,14 @@ from retraind.evaluate.findings import (
     examine,
     finding_of,
 )
+from retraind.evaluate.judges import judge_holds
 from retraind.evaluate.memory import Alarm, Memory, Series, Source
 from retraind.evaluate.others import examine_others
 from retraind.evaluate.references import panes_of, references_of_panes, write_references
 from retraind.evaluate.tables import rows_table, timestamp, window_row
 from retraind.model import HOUR_NS, Counts
 from retraind.policy import alarms
+from retraind.policy.holds import Hold
 from retraind.rates.edetector import log_threshold
 from retraind.store.state import State, Transaction
 from retraind.telemetry import Telemetry
@@ -56,6 +58,7 @@ class _Step:
     outcomes: list[Outcome]
     decided: list[Decided]
     pinned: list[Pinned]
+    placed: list[Hold]
 
 
 class WindowEvaluator:
@@ -90,14 +93,24 @@ class WindowEvaluator:
         closed_ns = memory.sources[source].closed_ns
         outcomes: list[Outcome] = []
         due = self._due(memory, source, closed_ns)
-        for _, group in groupby(due, key=lambda item: item.window.end_ns):
+        for end_ns, group in groupby(due, key=lambda item: item.window.end_ns):
             together = list(group)
+            self._send_waiting(memory, source, end_ns - 1, now_ns)
             with self._state.transaction() as tx:
                 step = self._evaluate(tx, memory, together, now_ns)
             outcomes += step.outcomes
             self._telemetry.evaluations.inc(len(together))
+            holds.announce(step.placed)
             self._decider.announce(step.decided, step.pinned)
+        self._send_waiting(memory, source, closed_ns, now_ns)
         return outcomes
+
+    def _send_waiting(self, memory: Memory, source: Source, until_ns: int, now_ns: int) -> None:
+        """Decide again about triggers whose holds end by then, each at the end of its own."""
+        for at_ns, policy in self._decider.due(memory, source, until_ns):
+            with self._state.transaction() as tx:
+                decided = self._decider.decide(tx, memory, {policy}, at_ns, now_ns)
+            self._decider.announce(decided, ())
 
     def _due(self, memory: Memory, source: Source, closed_ns: int) -> list[Due]:
         """Windows that have closed, in order of their end."""
@@ -146,9 +159,11 @@ class WindowEvaluator:
         rows = [window_row(outcome, memory.through_seq, now_ns) for outcome in outcomes]
         if rows:
             tx.append("windows", rows_table(rows))
+        changed = judge_holds(tx, memory, outcomes, self._monitors, due[0].window.end_ns)
+        placed = holds.place(tx, memory, changed)
         policies = {item.series.policy for item in due}
         decided = self._decider.decide(tx, memory, policies, due[0].window.end_ns, now_ns)
-        return _Step(outcomes, decided, pinned)
+        return _Step(outcomes, decided, pinned, placed)
 
     def _counts(self, tx: Transaction, due: list[Due]) -> Mapping[str, dict[FeatureKey, Counts]]:
         """The summed panes of each window by series."""

@@ -13,7 +13,9 @@ SERIES = ("monitor", "service_name", "deployment_environment", "model", "cohort"
 FEATURE = (*SERIES, "feature", "version", "window", "reference")
 EVAL = (*SERIES, "eval", "version")
 
-STATES = ("ok", "pending", "firing", "resolving", "no_data", "immature")
+POLICY = ("monitor", "service_name", "deployment_environment", "model")
+
+STATES = ("ok", "pending", "firing", "resolving", "no_data", "immature", "muted", "held")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +85,27 @@ REFERENCE_SESSIONS = Metric(
     "Sessions in the active reference.",
 )  # fmt: skip
 OPEN_EPISODES = Metric(
-    "retraind_open_episodes", "gauge",
-    ("monitor", "service_name", "deployment_environment", "model"),
+    "retraind_open_episodes", "gauge", POLICY,
     "Open episodes: continuous alarms of a model, at most one trigger each.",
+)  # fmt: skip
+HOLD_EXPIRES = Metric(
+    "retraind_hold_expires_timestamp_seconds", "gauge", (*POLICY, "kind"),
+    "Unix time (event time) at which the last hold of a kind (deploy, judge, schema) ends; one of "
+    "every model has an empty model.",
+)  # fmt: skip
+HELD_TRIGGER_DUE = Metric(
+    "retraind_held_trigger_due_timestamp_seconds", "gauge", POLICY,
+    "Unix time (event time) at which a trigger that waits for holds is sent at the latest.",
+)  # fmt: skip
+DEPLOY = Metric(
+    "retraind_deploy_timestamp_seconds", "gauge",
+    ("service_name", "deployment_environment", "service_version"),
+    "Unix time (event time) at which a service.version was first seen, of the newest three.",
 )  # fmt: skip
 
 CATALOGUE = (
     DRIFT_SCORE, DRIFT_THRESHOLD, DRIFT_P_VALUE, EVAL_RESULTS, EVAL_FAILURES, EVAL_FAIL_RATIO,
     EVAL_FAIL_RATIO_LOWER, EVAL_FAIL_RATIO_UPPER, EVAL_SCORE_MEAN, WINDOW_SESSIONS, WINDOW_END,
-    MONITOR_STATE, REFERENCE_CREATED, REFERENCE_SESSIONS, OPEN_EPISODES,
+    MONITOR_STATE, REFERENCE_CREATED, REFERENCE_SESSIONS, OPEN_EPISODES, HOLD_EXPIRES,
+    HELD_TRIGGER_DUE, DEPLOY,
 )  # fmt: skip

@@ -79,6 +79,23 @@ def samples(snapshot: Snapshot, methods: Collection[str]) -> Iterator[Sample]:
     for each in snapshot.episodes:
         labels = (each.monitor, each.service_name, each.environment, each.model)
         yield catalogue.OPEN_EPISODES, labels, each.open
+    yield from _holds(snapshot)
+
+
+def _holds(snapshot: Snapshot) -> Iterator[Sample]:
+    labels: Labels
+    expires: dict[Labels, int] = {}
+    for hold in snapshot.holds:
+        labels = (hold.monitor, hold.service_name, hold.environment, hold.model or "", hold.kind)
+        expires[labels] = max(hold.expires_ns, expires.get(labels, 0))
+    for labels, expires_ns in sorted(expires.items()):
+        yield catalogue.HOLD_EXPIRES, labels, expires_ns / 1e9
+    for held in snapshot.held:
+        labels = (held.monitor, held.service_name, held.environment, held.model)
+        yield catalogue.HELD_TRIGGER_DUE, labels, held.due_ns / 1e9
+    for deploy in snapshot.deploys:
+        labels = (deploy.service_name, deploy.environment, deploy.version)
+        yield catalogue.DEPLOY, labels, deploy.first_ns / 1e9
 
 
 def _drift(snapshot: Snapshot, methods: Collection[str]) -> Iterator[Sample]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from retraind.model import SeriesKey
+from retraind.policy.holds import Hold
+from retraind.policy.mutes import Mute
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,32 @@ class EpisodeRow:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldRow:
+    """A trigger of one model that waits; `due_ns` is event time."""
+
+    monitor: str
+    service_name: str
+    environment: str
+    model: str
+    due_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeployRow:
+    """A version of a service, first seen at `first_ns` (event time)."""
+
+    service_name: str
+    environment: str
+    version: str
+    first_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All rows of one evaluation. Series that are not in it are not exported."""
+    """All rows of one evaluation. Series that are not in it are not exported.
+
+    `mutes` and `holds` are those that are not over.
+    """
 
     drift: tuple[DriftRow, ...] = field(default=())
     rates: tuple[RateRow, ...] = field(default=())
@@ -101,3 +127,7 @@ class Snapshot:
     states: tuple[StateRow, ...] = field(default=())
     references: tuple[ReferenceRow, ...] = field(default=())
     episodes: tuple[EpisodeRow, ...] = field(default=())
+    mutes: tuple[Mute, ...] = field(default=())
+    holds: tuple[Hold, ...] = field(default=())
+    held: tuple[HeldRow, ...] = field(default=())
+    deploys: tuple[DeployRow, ...] = field(default=())

@@ -4,23 +4,28 @@ One policy per monitor, service, environment and model; the alarms of its series
 An episode is one continuous alarm of the model. It asks for retraining once, when the policy's
 reasons hold and the cooldown is over; alarms that come later join it. Everything here is a function
 of the memory and the windows, so running it again, in one go or cut by restarts, decides the same.
+
+A muted alarm goes on as it is, but neither opens or joins an episode nor counts as a reason; when
+the mute ends while it fires, it does both. While a hold stands, a trigger that is due waits.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal, NamedTuple
 
-from retraind.config.settings import Policy, Reason
+from retraind.config.settings import Policy
 from retraind.model import ReferenceKind, SeriesKey
 from retraind.policy.alarms import AlarmKind, AlarmMemory
+from retraind.policy.holds import Hold, clear_ns
+from retraind.policy.mutes import Mute
+from retraind.policy.reasons import by_schedule_alone, deciding, schedule_due
 
-DecisionKind = Literal["open_episode", "join", "trigger", "suppressed", "close_episode"]
+DecisionKind = Literal["open_episode", "join", "trigger", "held", "suppressed", "close_episode"]
 
-DEFAULT_REASONS: tuple[Reason, ...] = ("golden_drop", "eval_fail_rate", "label_feedback")
 MOVED_AGAIN_RATIO = 2.0
 _NS = 1_000_000_000
 
@@ -73,13 +78,22 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """A trigger that waits: since when, and when it was last found to have to."""
+
+    since_ns: int
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyMemory:
     """Everything a policy knows between two decisions; JSON by `to_json`, back by `from_json`.
 
     `episode_id` is "" while none is open. `children` are the ids that have joined the open episode,
     `episode_trigger_ns` when it asked for retraining (None: not yet). `answered` holds the alarms
     that were firing at the last trigger. `schedule_anchor_ns` is where the next interval starts.
-    `suppressed` names what was last suppressed, so that it is reported once and not every tick.
+    `suppressed` names what was last suppressed, so that it is reported once and not every tick;
+    `held` is the trigger that waits for holds.
     """
 
     episode_id: str = ""
@@ -91,6 +105,7 @@ class PolicyMemory:
     last_notice_ns: int | None = None
     schedule_anchor_ns: int | None = None
     suppressed: str = ""
+    held: Held | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +114,7 @@ class Decision:
 
     `episode_id` is "" for a scheduled trigger outside any episode; only a `trigger` has a
     `trigger_id`. `reasons` are those that decided, `children` the ids concerned, `detail` one
-    sentence.
+    sentence, `holds` what may have caused it all.
     """
 
     kind: DecisionKind
@@ -109,6 +124,7 @@ class Decision:
     reasons: tuple[str, ...] = ()
     children: tuple[str, ...] = ()
     detail: str = ""
+    holds: tuple[Hold, ...] = ()
 
 
 def decide(
@@ -119,20 +135,45 @@ def decide(
     policy: Policy,
     *,
     has_evaluations: bool,
+    mutes: Collection[Mute] = (),
+    holds: Collection[Hold] = (),
 ) -> tuple[PolicyMemory, list[Decision]]:
     """The memory and decisions after the windows that end at `now_ns`.
 
     `children` are all alarms of the policy, also the silent ones: an alarm that is not given counts
     as resolved. `has_evaluations`: some series of the policy has evaluations, so that by default
-    drift does not ask on its own.
+    drift does not ask on its own. `mutes` and `holds` may be over, or about others.
     """
+    active = [mute for mute in mutes if mute.is_active(now_ns)]
+    heard = [
+        child
+        for child in children
+        if not any(mute.concerns(child.series, child.feature) for mute in active)
+    ]
+    # A muted alarm that fires keeps its place in the episode: one that closed and opened again
+    # would ask for retraining twice.
     firing = {child.id: child for child in children if child.alarm.is_firing}
-    memory = _observe(memory, children, firing, now_ns)
+    audible = {child.id: child for child in heard if child.alarm.is_firing}
+    own_holds = [hold for hold in holds if hold.concerns(*key)]
+    memory = _observe(memory, heard, firing, now_ns)
     decisions: list[Decision] = []
     memory = _close(memory, firing, now_ns, policy, decisions)
-    memory = _open_or_join(key, memory, firing, now_ns, decisions)
-    memory = _ask(key, memory, firing, now_ns, policy, has_evaluations, decisions)
+    memory = _open_or_join(key, memory, audible, now_ns, decisions)
+    memory = _ask(key, memory, audible, now_ns, policy, has_evaluations, own_holds, decisions)
     return memory, decisions
+
+
+def due_ns(
+    key: PolicyKey, memory: PolicyMemory, policy: Policy, holds: Iterable[Hold]
+) -> int | None:
+    """When the trigger that waits is to be decided about again; None while none waits.
+
+    Then its holds are over, or it has waited for as long as `hold_for` allows.
+    """
+    if memory.held is None:
+        return None
+    clear = clear_ns((hold for hold in holds if hold.concerns(*key)), memory.held.at_ns)
+    return max(memory.held.at_ns, min(clear, memory.held.since_ns + _hold_for_ns(policy)))
 
 
 def to_json(memory: PolicyMemory) -> str:
@@ -145,6 +186,8 @@ def from_json(text: str) -> PolicyMemory:
     values = json.loads(text)
     values["children"] = tuple(values["children"])
     values["answered"] = {id_: Answered(**seen) for id_, seen in values["answered"].items()}
+    if values.get("held") is not None:
+        values["held"] = Held(**values["held"])
     return PolicyMemory(**values)
 
 
@@ -209,20 +252,21 @@ def _close(
         episode_trigger_ns=None,
         children=(),
         suppressed="",
+        held=None,
     )
 
 
 def _open_or_join(
     key: PolicyKey,
     memory: PolicyMemory,
-    firing: Mapping[str, Child],
+    audible: Mapping[str, Child],
     now_ns: int,
     decisions: list[Decision],
 ) -> PolicyMemory:
     new = tuple(
         sorted(
             id_
-            for id_, child in firing.items()
+            for id_, child in audible.items()
             if id_ not in memory.children and not _is_answered(memory, id_, child)
         )
     )
@@ -239,32 +283,68 @@ def _open_or_join(
 def _ask(
     key: PolicyKey,
     memory: PolicyMemory,
-    firing: Mapping[str, Child],
+    audible: Mapping[str, Child],
     now_ns: int,
     policy: Policy,
     has_evaluations: bool,
+    holds: Sequence[Hold],
     decisions: list[Decision],
 ) -> PolicyMemory:
     """Trigger, or say why not although the policy's reasons hold."""
-    joined = {id_: firing[id_] for id_ in memory.children if id_ in firing}
-    held = _reasons_held(joined.values())
-    due = _schedule_due(memory, now_ns, policy)
-    if memory.episode_id and memory.episode_trigger_ns is None:
-        reasons = _deciding(policy, held, due=due, has_evaluations=has_evaluations)
+    joined = {id_: audible[id_] for id_ in memory.children if id_ in audible}
+    due = schedule_due(
+        policy, now_ns, anchor_ns=memory.schedule_anchor_ns, noticed_ns=memory.last_notice_ns,
+        trigger_ns=memory.last_trigger_ns,
+    )  # fmt: skip
+    in_episode = bool(memory.episode_id) and memory.episode_trigger_ns is None
+    if in_episode:
+        held = _reasons_held(joined.values())
+        reasons = deciding(policy, held, due=due, has_evaluations=has_evaluations)
     else:
-        reasons = ("schedule",) if due and _schedule_fires_alone(policy) else ()
+        reasons = by_schedule_alone(policy, due=due)
     if not reasons:
-        return memory
+        return replace(memory, held=None)
     if memory.last_trigger_ns is not None and _cooling(memory.last_trigger_ns, now_ns, policy):
         return _suppress(memory, reasons, tuple(joined), now_ns, decisions)
-    in_episode = bool(memory.episode_id) and memory.episode_trigger_ns is None
     episode_id = memory.episode_id if in_episode else ""
-    trigger_id = (
-        stable_id("rt", key, memory.episode_start_ns, "episode")
-        if in_episode
-        else stable_id("rt", key, now_ns, "schedule")
+    asked = Decision("trigger", now_ns, episode_id, "", reasons, tuple(joined))
+    standing = tuple(hold for hold in holds if hold.stands(now_ns))
+    since_ns = memory.held.since_ns if memory.held is not None else now_ns
+    if standing and now_ns < since_ns + _hold_for_ns(policy):
+        return _wait(memory, asked, standing, decisions)
+    return _trigger(key, memory, asked, audible, holds, decisions)
+
+
+def _wait(
+    memory: PolicyMemory, asked: Decision, standing: tuple[Hold, ...], decisions: list[Decision]
+) -> PolicyMemory:
+    """Remember that a trigger is due, and say so once."""
+    if memory.held is not None:
+        return replace(memory, held=replace(memory.held, at_ns=asked.at_ns))
+    causes = "; ".join(hold.cause for hold in standing)
+    decisions.append(replace(asked, kind="held", detail=causes, holds=standing))
+    return replace(memory, held=Held(asked.at_ns, asked.at_ns))
+
+
+def _trigger(
+    key: PolicyKey,
+    memory: PolicyMemory,
+    asked: Decision,
+    audible: Mapping[str, Child],
+    holds: Sequence[Hold],
+    decisions: list[Decision],
+) -> PolicyMemory:
+    now_ns, in_episode = asked.at_ns, bool(asked.episode_id)
+    begun_ns = memory.episode_start_ns if in_episode else now_ns
+    since_ns = begun_ns if memory.held is None else min(begun_ns, memory.held.since_ns)
+    causes = [hold for hold in holds if hold.overlaps(since_ns, now_ns)]
+    decisions.append(
+        replace(
+            asked,
+            trigger_id=stable_id("rt", key, begun_ns, "episode" if in_episode else "schedule"),
+            holds=tuple(sorted(causes, key=lambda hold: (-hold.starts_ns, hold.id))),
+        )
     )
-    decisions.append(Decision("trigger", now_ns, episode_id, trigger_id, reasons, tuple(joined)))
     return replace(
         memory,
         episode_trigger_ns=now_ns if in_episode else memory.episode_trigger_ns,
@@ -272,9 +352,10 @@ def _ask(
         schedule_anchor_ns=now_ns,
         answered={
             id_: Answered(child.kind, child.alarm.fired_ns, _psi_when_answered(child.alarm))
-            for id_, child in firing.items()
+            for id_, child in audible.items()
         },
         suppressed="",
+        held=None,
     )
 
 
@@ -297,46 +378,6 @@ def _reasons_held(children: Iterable[Child]) -> set[str]:
     return {child.kind for child in children if child.asks}
 
 
-def _deciding(
-    policy: Policy, held: set[str], *, due: bool, has_evaluations: bool
-) -> tuple[str, ...]:
-    """The reasons for which the policy asks, or none."""
-    if due:
-        held = held | {"schedule"}
-    if policy.all is not None:
-        named: tuple[str, ...] = policy.all
-        needed = len(named)
-    elif policy.of is not None and policy.k is not None:
-        named, needed = policy.of, policy.k
-    else:
-        named, needed = policy.any if policy.any is not None else DEFAULT_REASONS, 1
-        if policy.any is None and not has_evaluations:
-            named = (*named, "drift")
-        named = (*named, "schedule")
-    reasons = tuple(reason for reason in dict.fromkeys(named) if reason in held)
-    if len(reasons) >= needed and reasons:
-        return reasons
-    return ("schedule",) if due and _schedule_fires_alone(policy) else ()
-
-
-def _schedule_due(memory: PolicyMemory, now_ns: int, policy: Policy) -> bool:
-    """Whether the interval is over and, unless `always`, something was noticed since retraining."""
-    if policy.schedule is None or memory.schedule_anchor_ns is None:
-        return False
-    if now_ns - memory.schedule_anchor_ns < policy.schedule * _NS:
-        return False
-    if policy.always:
-        return True
-    return memory.last_notice_ns is not None and memory.last_notice_ns > (
-        memory.last_trigger_ns or 0
-    )
-
-
-def _schedule_fires_alone(policy: Policy) -> bool:
-    """A schedule that `all` or `of` names is one reason among others; else it asks by itself."""
-    return "schedule" not in (policy.all or policy.of or ())
-
-
 def _is_answered(memory: PolicyMemory, id_: str, child: Child) -> bool:
     """Drift that a trigger answered asks again when it has doubled, or as a new alarm."""
     seen = memory.answered.get(id_)
@@ -352,3 +393,7 @@ def _psi_when_answered(alarm: AlarmMemory) -> float:
 
 def _cooling(trigger_ns: int, now_ns: int, policy: Policy) -> bool:
     return now_ns - trigger_ns < policy.cooldown * _NS
+
+
+def _hold_for_ns(policy: Policy) -> int:
+    return int(policy.hold_for * _NS)

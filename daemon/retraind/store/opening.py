@@ -14,11 +14,12 @@ import duckdb
 import structlog
 
 from retraind.errors import StartError
-from retraind.store.engine import Cursor, Engine, run, transaction
-from retraind.store.queries import SCHEMA_VERSION, SEGMENT_VERSION, schema_script
+from retraind.store.engine import Cursor, Engine, run
+from retraind.store.migrate import migrate
+from retraind.store.queries import SEGMENT_VERSION
 from retraind.store.seal import measured
 from retraind.store.segments import MERGING, Segment, Segments
-from retraind.store.state import State, schema_version
+from retraind.store.state import State
 
 log = structlog.get_logger(__name__)
 
@@ -69,21 +70,7 @@ def open_state(engine: Engine, data_dir: Path, now_ns: int) -> str | None:
 def _attach_state(engine: Engine, path: Path, now_ns: int) -> None:
     engine.attach(path, "state")
     try:
-        cursor = engine.cursor()
-        version = schema_version(cursor)
-        if version is None:
-            with transaction(cursor):
-                run(cursor, schema_script("state", "state"))
-                run(
-                    cursor,
-                    "INSERT INTO state.main.schema_migrations VALUES (?, make_timestamp(?))",
-                    [SCHEMA_VERSION, now_ns // 1000],
-                )
-                run(cursor, "INSERT INTO state.main.progress VALUES (0)")
-        elif version > SCHEMA_VERSION:
-            raise StartError(
-                f"{path} was written by a newer retraind (schema {version}); install that version"
-            )
+        migrate(engine.cursor(), path, now_ns)
     except duckdb.Error:
         engine.detach("state")
         raise

@@ -1,4 +1,4 @@
-"""Loads the SQL that lives beside this module: schemas, and named queries.
+"""Loads the SQL that lives beside this module: schemas, migrations, and named queries.
 
 A named query is a block `-- name: the_name`, one comment line that says what it answers, and one
 statement. Names are unique over all files of queries/.
@@ -9,32 +9,61 @@ from __future__ import annotations
 import re
 from functools import cache
 from importlib.resources import files
+from typing import NamedTuple
 
 _NAME = re.compile(r"^-- name: *(\w+) *$", re.MULTILINE)
 _OBJECT = re.compile(
-    r"^((?:CREATE|COMMENT ON) (?:TABLE|VIEW)|COMMENT ON COLUMN|FROM|LEFT JOIN) ", re.MULTILINE
+    r"^((?:CREATE|COMMENT ON) (?:TABLE|VIEW)|COMMENT ON COLUMN|ALTER TABLE|INSERT INTO|UPDATE"
+    r"|FROM|LEFT JOIN) ",
+    re.MULTILINE,
 )
 
 _COMMENT = re.compile(
     r"""^COMMENT ON (?:TABLE|VIEW) "?(\w+)"? IS ('(?:[^']|'')*');$""", re.MULTILINE
 )
 
-SCHEMA_VERSION = 1
 SEGMENT_VERSION = 2
 """Of schema/segment.sql. Older files are read, merged among themselves and never written to."""
 
 
+class Migration(NamedTuple):
+    """One step of the state file's schema: migrations/<version>_<name>.sql."""
+
+    version: int
+    script: str
+
+
+@cache
+def migrations() -> tuple[Migration, ...]:
+    """The steps that make the state file, in order. One that was released is never changed."""
+    folder = files(__package__).joinpath("migrations")
+    return tuple(
+        Migration(int(entry.name.partition("_")[0]), entry.read_text(encoding="utf-8"))
+        for entry in sorted(folder.iterdir(), key=lambda item: item.name)
+        if entry.name.endswith(".sql")
+    )
+
+
 def schema_script(name: str, catalog: str) -> str:
-    """The statements of schema/<name>.sql for the attached file `catalog`."""
-    text = files(__package__).joinpath("schema", f"{name}.sql").read_text(encoding="utf-8")
-    return _OBJECT.sub(rf"\1 {catalog}.", text)
+    """The statements that make the tables of `state` or `segment` in the attached `catalog`."""
+    return in_catalog(_schema(name), catalog)
+
+
+def in_catalog(script: str, catalog: str) -> str:
+    """A script whose statements are about the attached file `catalog`."""
+    return _OBJECT.sub(rf"\1 {catalog}.", script)
 
 
 @cache
 def table_comments(name: str) -> dict[str, str]:
-    """What schema/<name>.sql says of each table, as the literal that it gives."""
-    text = files(__package__).joinpath("schema", f"{name}.sql").read_text(encoding="utf-8")
-    return dict(_COMMENT.findall(text))
+    """What the schema `state` or `segment` says of each table, as the literal that it gives."""
+    return dict(_COMMENT.findall(_schema(name)))
+
+
+def _schema(name: str) -> str:
+    if name == "state":
+        return "\n".join(migration.script for migration in migrations())
+    return files(__package__).joinpath("schema", f"{name}.sql").read_text(encoding="utf-8")
 
 
 def parse_queries(text: str) -> dict[str, str]:

@@ -40,6 +40,13 @@ class StoredRows:
         """service_name, environment, event_ns, received_ns of spans in (after, through], by seq."""
         return self._reader.fetch("new_rows", after_seq=after, through=through)
 
+    def new_versions(self, after: int, through: int) -> pa.Table:
+        """service_name, environment, version, first_ns of spans in (after, through], oldest first.
+
+        Event times that lie in the future count as little as they do for clocks.
+        """
+        return self._reader.fetch("new_versions", after_seq=after, through=through)
+
     def shared_traces(
         self, after: int, through: int, first_ns: int, last_ns: int
     ) -> list[tuple[str, str, int]]:

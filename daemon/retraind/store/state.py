@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import structlog
 
@@ -133,13 +132,3 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def schema_version(cursor: Cursor) -> int | None:
-    """Schema version of the attached state file, None when it has no tables yet."""
-    try:
-        rows = run(cursor, "SELECT max(version) FROM state.main.schema_migrations")
-    except duckdb.CatalogException:
-        return None
-    version: int | None = rows[0][0]
-    return version

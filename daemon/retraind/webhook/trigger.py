@@ -14,6 +14,7 @@ from retraind.model import Contribution, SeriesKey
 from retraind.webhook import trigger_pb2 as pb
 
 LABEL_CHARACTERS = 120
+CAUSE_CHARACTERS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,20 @@ class ChildAlarm:
 
 
 @dataclass(frozen=True, slots=True)
+class Cause:
+    """What else than the model may have caused it, for which the trigger may have waited."""
+
+    kind: str
+    detail: str
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Trigger:
-    """A request to retrain one model; `reasons` and `children` most important first."""
+    """A request to retrain one model; `reasons` and `children` most important first.
+
+    `causes` are newest first.
+    """
 
     id: str
     episode_id: str
@@ -69,6 +82,7 @@ class Trigger:
     series: SeriesKey | None
     reasons: tuple[Reason, ...]
     children: tuple[ChildAlarm, ...] = ()
+    causes: tuple[Cause, ...] = ()
     reasons_omitted: int = 0
     children_omitted: int = 0
 
@@ -87,6 +101,12 @@ def message(trigger: Trigger) -> pb.RetrainRequested:
         series=_series(trigger.series),
         reasons=[_reason(reason) for reason in trigger.reasons],
         children=[_child(child) for child in trigger.children],
+        suspected_causes=[
+            pb.SuspectedCause(
+                kind=cause.kind, detail=cause.detail[:CAUSE_CHARACTERS], at=timestamp(cause.at_ns)
+            )
+            for cause in trigger.causes
+        ],
         decided_for=timestamp(trigger.decided_for_ns),
         reasons_omitted=trigger.reasons_omitted,
         children_omitted=trigger.children_omitted,

@@ -114,7 +114,13 @@ def test_help_imports_nothing_heavy() -> None:
         assert name in done.stdout
 
 
-@pytest.mark.parametrize("path", [(), ("serve",), ("sql",), ("reference", "pin"), ("webhook",)])
+@pytest.mark.parametrize(
+    "path",
+    [
+        (), ("serve",), ("sql",), ("reference", "pin"), ("mute",), ("unmute",), ("hold",),
+        ("webhook",),
+    ],
+)  # fmt: skip
 def test_help_teaches_with_examples(path: tuple[str, ...]) -> None:
     result = CliRunner().invoke(cli, [*path, "--help"])
     assert result.exit_code == 0
@@ -274,6 +280,51 @@ def test_webhooks(served: Served, retraind) -> None:  # type: ignore[no-untyped-
     done = retraind("webhook", "test", "--data", served.data, "hook")
     assert (done.code, done.out) == (0, "hook: accepted (204)\n")
     assert retraind("webhook", "test", "--data", served.data, "gone").code == 1
+
+
+def test_mutes(served: Served, retraind) -> None:  # type: ignore[no-untyped-def]
+    where = ("--data", served.data)
+    done = retraind("mute", "support", "--eval", "tone", "--for", "24h", "--reason", "why", *where)
+    assert (done.code, done.out) == (0, "mute_2: 3 alarms muted until 2023-11-15T22:13:20Z\n")
+    ((_, request),) = served.daemon.calls
+    assert (request.monitor, request.feature, request.model) == ("support", "tone", None)
+    assert (request.seconds, request.reason) == (86400, "why")
+    assert request.by
+    listed = retraind("mute", "--list", *where)
+    assert "load <test>" in listed.out
+    assert "ann" in listed.out
+    assert json.loads(retraind("mute", "--list", "--json", *where).out)[0]["id"] == "mute_1"
+    assert retraind("unmute", "mute_1", *where).out == "ended: mute_1\n"
+    assert retraind("unmute", "--all", *where).code == 0
+    assert [call[:2] for call in served.daemon.calls[1:]] == [
+        ("unmute", "mute_1"), ("unmute", None),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("mute",), "Give MONITOR, --for, --reason."),
+        (("mute", "m", "--for", "1h"), "Give --reason."),
+        (("mute", "m", "--for", "1h", "--reason", "x", "--eval", "a", "--feature", "b"), "either"),
+        (("mute", "--list", "--model", "x"), "--list takes no other selection"),
+        (("unmute",), "either an ID or --all"),
+        (("unmute", "mute_1", "--all"), "either an ID or --all"),
+    ],
+)
+def test_mutes_that_say_too_little_or_too_much(retraind, args: tuple[str, ...], said: str) -> None:  # type: ignore[no-untyped-def]
+    done = retraind(*args)
+    assert done.code == 2
+    assert said in done.err
+
+
+def test_holds(served: Served, retraind) -> None:  # type: ignore[no-untyped-def]
+    where = ("--data", served.data)
+    assert "bot 2 is new" in retraind("hold", "list", *where).out
+    assert json.loads(retraind("hold", "list", "--json", *where).out)[0]["waiting"] == 1
+    assert retraind("hold", "release", "hold_1", *where).out == "hold_1 released\n"
+    ((name, hold_id, _),) = served.daemon.calls
+    assert (name, hold_id) == ("release", "hold_1")
 
 
 def test_no_daemon(tmp_path: Path, retraind) -> None:  # type: ignore[no-untyped-def]

@@ -13,7 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 from fake_daemon import REFERENCE, STATUS, TABLE, FakeDaemon, an_app
-from retraind.console.daemon import PinReference
+from retraind.console.daemon import MuteRequest, PinReference
 from retraind.console.encode import status_json
 from retraind.console.page import render
 from retraind.errors import ConfigError, QueryError, StoreUnavailable
@@ -43,6 +43,12 @@ LOCKED = [
     ("GET", "/api/v1/references"),
     ("POST", "/api/v1/references"),
     ("GET", "/api/v1/references/ref_1"),
+    ("GET", "/api/v1/mutes"),
+    ("POST", "/api/v1/mutes"),
+    ("DELETE", "/api/v1/mutes"),
+    ("DELETE", "/api/v1/mutes/ref_1"),
+    ("GET", "/api/v1/holds"),
+    ("DELETE", "/api/v1/holds/ref_1"),
     ("POST", "/api/v1/references/ref_1/accept"),
     ("GET", "/api/v1/references/ref_1/diff"),
     ("GET", "/api/v1/triggers"),
@@ -236,6 +242,48 @@ def test_webhooks_and_triggers(socket: TestClient, daemon: FakeDaemon) -> None:
     assert daemon.calls == [*retries, ("test", "hook"), ("triggers", 5)]
 
 
+MUTE = {"monitor": "m", "for": "1h30m", "reason": "load test"}
+
+
+def test_mutes(socket: TestClient, daemon: FakeDaemon) -> None:
+    assert socket.get("/api/v1/mutes").json()["mutes"][0]["created_by"] == "ann"
+    answer = socket.post("/api/v1/mutes", json={**MUTE, "cohort": "", "by": "ann"})
+    assert answer.json() == {"id": "mute_2", "ends_at": "2023-11-15T22:13:20Z", "alarms": 3}
+    socket.post("/api/v1/mutes", json={**MUTE, "feature": "cost"})
+    assert socket.delete("/api/v1/mutes/mute_1?by=ann").json() == {"ended": ["mute_1"]}
+    socket.delete("/api/v1/mutes")
+    assert daemon.calls == [
+        ("mute", MuteRequest("m", None, None, None, "", None, 5400, "load test", "ann")),
+        ("mute", MuteRequest("m", None, None, None, None, "cost", 5400, "load test", "api")),
+        ("unmute", "mute_1", "ann"),
+        ("unmute", None, "api"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {}, MUTE | {"for": "soon"}, MUTE | {"for": 3}, MUTE | {"reason": " "},
+        MUTE | {"reason": "x" * 1001}, MUTE | {"colour": "red"}, MUTE | {"model": 5},
+        {key: MUTE[key] for key in ("monitor", "for")},
+    ],
+)  # fmt: skip
+def test_a_mute_without_sense_is_refused(
+    socket: TestClient, daemon: FakeDaemon, body: dict[str, object]
+) -> None:
+    answer = socket.post("/api/v1/mutes", json=body)
+    assert (answer.status_code, list(answer.json())) == (400, ["error"])
+    assert daemon.calls == []
+
+
+def test_holds(socket: TestClient, daemon: FakeDaemon) -> None:
+    (hold,) = socket.get("/api/v1/holds").json()["holds"]
+    assert (hold["kind"], hold["cause"], hold["waiting"]) == ("deploy", "bot 2 is new", 1)
+    assert hold["expires_at"] == "2023-11-14T22:13:20.000Z"
+    assert socket.delete("/api/v1/holds/hold_?by=ann").json() == {"released": "hold_1"}
+    assert daemon.calls == [("release", "hold_", "ann")]
+
+
 def test_status_is_plain_json_without_what_receivers_answered(socket: TestClient) -> None:
     answer = socket.get("/api/v1/status")
     body = answer.json()
@@ -262,7 +310,11 @@ def test_the_page_shows_what_was_decided_first_and_few_windows() -> None:
     status = replace(STATUS, windows=STATUS.windows * 23)
     page = render(status_json(status, []))
     heads = re.findall(r"<h2>(.*?)</h2>", page)
-    assert heads == ["Ingest", "Triggers", "Deliveries", "Series", "Last windows"]
+    assert heads == [
+        "Ingest", "Triggers", "Muted", "Holds", "Deliveries", "Series", "Last windows",
+    ]  # fmt: skip
+    assert "load &lt;test&gt;" in page
+    assert "Muted" not in render(status_json(replace(STATUS, mutes=(), holds=()), []))
     assert page.count("0.3142") == 20
     assert "And 3 more" in page
     assert "more" not in render(status_json(STATUS, []))

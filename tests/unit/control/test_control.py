@@ -12,7 +12,7 @@ import pytest
 
 from builders import HOUR_NS
 from evaluate_harness import MONITOR, START_NS, World, a_config, an_hour
-from retraind.console.daemon import PinReference
+from retraind.console.daemon import MuteRequest, PinReference
 from retraind.control import Control
 from retraind.errors import QueryError
 from retraind.model import Json
@@ -41,6 +41,7 @@ def control(world: World) -> Control:
         delivery=cast(Any, None),
         telemetry=world.telemetry,
         clock=world.clock,
+        snapshot=lambda: world.snapshots[-1],
         readiness=list,
         reload=reload,
     )
@@ -221,3 +222,22 @@ def test_status_shows_series_windows_and_what_came_in(world: World) -> None:
     assert states <= {"ok", "pending", "immature"}
     assert all(series.reference for series in status.series)
     assert status.windows[0].end_ns == START_NS + 7 * HOUR_NS
+
+
+def test_a_mute_is_in_the_status_until_it_is_ended(world: World) -> None:
+    fed(world)
+    asked = MuteRequest("m", "rag-api", None, None, None, "grounded", 3600, "a load test", "ann")
+    made = asyncio.run(control(world).mute(asked))
+    assert made["alarms"] == 1
+    (listed,) = asyncio.run(control(world).mutes())
+    assert (listed["id"], listed["created_by"]) == (made["id"], "ann")
+    status = asyncio.run(control(world).status())
+    states = {each.series.service_name: dict(each.states) for each in status.series}
+    assert states["rag-api"]["grounded"] == "muted"
+    assert states["rag-api"]["input_tokens"] != "muted"
+    assert "muted" not in states["other"].values()
+    assert [(each.id, each.reason) for each in status.mutes] == [(made["id"], "a load test")]
+    assert asyncio.run(control(world).unmute(made["id"], "bob")) == [made["id"]]
+    status = asyncio.run(control(world).status())
+    assert "muted" not in {state for each in status.series for _, state in each.states}
+    assert status.mutes == ()

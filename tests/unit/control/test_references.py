@@ -43,6 +43,7 @@ def control(world: World) -> Control:
         delivery=cast(Any, None),
         telemetry=world.telemetry,
         clock=world.clock,
+        snapshot=lambda: world.snapshots[-1],
         readiness=list,
         reload=list,
     )

@@ -19,8 +19,10 @@ from retraind.cli import cli
 from retraind.metrics.catalogue import CATALOGUE
 from retraind.metrics.collector import SnapshotCollector
 from retraind.metrics.snapshot import (
+    DeployRow,
     DriftRow,
     EpisodeRow,
+    HeldRow,
     RateRow,
     ReferenceRow,
     ScoreRow,
@@ -30,6 +32,7 @@ from retraind.metrics.snapshot import (
 )
 from retraind.model import SeriesKey
 from retraind.normalise import rejects
+from retraind.policy.holds import Hold
 from retraind.receive import admit
 from retraind.telemetry import REFUSED, REJECTED, Telemetry
 
@@ -104,6 +107,9 @@ def test_every_metric_passes_the_linter() -> None:
         states=(StateRow(series, "tokens", "ok"),),
         references=(ReferenceRow(series, "pinned", 1, 2800),),
         episodes=(EpisodeRow("m", "shop", "prod", "x", 1),),
+        holds=(Hold("hold_1", "deploy", "m", "shop", "prod", None, "shop 2 is new", 1, 2),),
+        held=(HeldRow("m", "shop", "prod", "x", 2),),
+        deploys=(DeployRow("shop", "prod", "2", 1),),
     )
     for instrument in vars(telemetry).values():
         if names := getattr(instrument, "_labelnames", ()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from cloudevents.v1.http import from_json
@@ -14,6 +15,7 @@ from retraind.model import Contribution, SeriesKey
 from retraind.policy.alarms import AlarmMemory, Finding, to_json
 from retraind.policy.alarms import from_json as alarm_from_json
 from retraind.policy.decide import Child, Decision, PolicyKey
+from retraind.policy.holds import Hold
 from retraind.webhook import trigger_pb2
 from retraind.webhook.event import build_event
 
@@ -131,3 +133,19 @@ def test_the_event_is_a_cloudevent_whose_data_is_the_published_message():
     assert data.children[0].state == "firing"
     assert data.children[0].firing_since.ToNanoseconds() == END - HOUR
     assert data.decided_for.ToNanoseconds() == END
+
+
+def test_suspected_causes_travel_in_the_order_of_the_decision_and_bounded():
+    failing = child("eval_fail_rate", "grounded", RATE)
+    holds = tuple(
+        Hold(f"hold_{i}", "deploy", *KEY[:3], None, f"bot {i} " + "x" * 400, END - i * HOUR, END)
+        for i in range(12)
+    )
+    decided = replace(decision(("eval_fail_rate",), failing), holds=holds)
+    made = trigger_of(KEY, decided, [failing], Detector())
+    body = build_event(made, created_at_ns=END, expires_at_ns=END + HOUR, source="/retraind/x")
+    sent = json_format.ParseDict(json.loads(body)["data"], trigger_pb2.RetrainRequested())
+    causes = sent.suspected_causes
+    assert [cause.at.ToNanoseconds() for cause in causes] == [END - i * HOUR for i in range(10)]
+    assert {cause.kind for cause in causes} == {"deploy"}
+    assert causes[3].detail == ("bot 3 " + "x" * 400)[:300]

@@ -13,8 +13,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from retraind.metrics.collector import SnapshotCollector
 from retraind.metrics.snapshot import (
+    DeployRow,
     DriftRow,
     EpisodeRow,
+    HeldRow,
     RateRow,
     ReferenceRow,
     ScoreRow,
@@ -23,6 +25,7 @@ from retraind.metrics.snapshot import (
     WindowRow,
 )
 from retraind.model import SeriesKey
+from retraind.policy.holds import Hold
 from retraind.telemetry import Telemetry
 
 KEY = SeriesKey("default", "support-bot", "prod", "model-a", "premium")
@@ -42,6 +45,12 @@ FULL = Snapshot(
     states=(StateRow(KEY, "input_tokens", "firing"),),
     references=(ReferenceRow(KEY, "pinned", 1_690_000_000_000_000_000, 2800),),
     episodes=(EpisodeRow("default", "support-bot", "prod", "model-a", 1),),
+    holds=(
+        Hold("a", "deploy", "default", "support-bot", "prod", None, "7 is new", 1, 500_000_000),
+        Hold("b", "deploy", "default", "support-bot", "prod", None, "8 is new", 1, 1_500_000_000),
+    ),
+    held=(HeldRow("default", "support-bot", "prod", "model-a", 2_500_000_000),),
+    deploys=(DeployRow("support-bot", "prod", "8", 1_500_000_000),),
 )
 
 
@@ -80,6 +89,13 @@ def test_every_row_is_exported_with_its_labels(telemetry: Telemetry) -> None:
     assert found["retraind_window_end_timestamp_seconds"] == end
     assert found["retraind_reference_sessions"] == [(LABELS | {"reference": "pinned"}, 2800)]
     assert [value for _, value in found["retraind_open_episodes"]] == [1]
+    source = {"service_name": "support-bot", "deployment_environment": "prod"}
+    policy = source | {"monitor": "default", "model": "model-a"}
+    every_model = policy | {"model": "", "kind": "deploy"}
+    assert found["retraind_hold_expires_timestamp_seconds"] == [(every_model, 1.5)]
+    assert found["retraind_held_trigger_due_timestamp_seconds"] == [(policy, 2.5)]
+    version = source | {"service_version": "8"}
+    assert found["retraind_deploy_timestamp_seconds"] == [(version, 1.5)]
 
 
 def test_a_state_is_one_of_all_states(telemetry: Telemetry) -> None:
@@ -89,6 +105,7 @@ def test_a_state_is_one_of_all_states(telemetry: Telemetry) -> None:
     }
     assert states == {
         "ok": 0, "pending": 0, "firing": 1, "resolving": 0, "no_data": 0, "immature": 0,
+        "muted": 0, "held": 0,
     }  # fmt: skip
 
 

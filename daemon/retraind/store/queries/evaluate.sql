@@ -11,6 +11,18 @@ from {spans}
 where seq <= $through and start_time is not null
 order by seq
 
+-- name: new_versions
+-- Versions of services in rows committed after $after, and when their first span began.
+select left(coalesce(service_name, ''), 128) as service_name,
+       left(coalesce(environment, ''), 128) as environment,
+       left(service_version, 128) as version,
+       min(epoch_us(start_time)) * 1000 as first_ns
+from {spans}
+where seq <= $through and service_version <> '' and start_time <= received_at + interval 5 minute
+group by all
+order by first_ns, service_name, environment, version
+limit 1000
+
 -- name: shared_traces
 -- Sources with spans in the traces of rows in ($after, $through], and the hours of those rows: what
 -- a row changes in the panes of other services.

@@ -37,6 +37,7 @@ COMMENT ON COLUMN segments.last_time IS 'Newest event time (UTC) of any row.';
 CREATE TABLE progress (through_seq BIGINT NOT NULL);
 COMMENT ON TABLE progress IS 'One row: every stored row up to this seq has been looked at when panes were built.';
 COMMENT ON COLUMN progress.through_seq IS 'Highest seq that has been looked at.';
+INSERT INTO progress VALUES (0);
 
 CREATE TABLE watermarks (
   service_name    VARCHAR NOT NULL,
@@ -117,48 +118,18 @@ CREATE TABLE "references" (
   first_time   TIMESTAMP,
   last_time    TIMESTAMP,
   sessions     BIGINT NOT NULL,
-  active       BOOLEAN NOT NULL,
-  proposed     BOOLEAN NOT NULL,
-  active_from  TIMESTAMP
+  active       BOOLEAN NOT NULL
 );
-COMMENT ON TABLE "references" IS 'The pinned references of each series: the one that windows are compared with, at most one that is proposed, and the earlier ones. The id hashes kind, bins and counts. Seasonal, trailing and deploy references are sums of panes, made anew for each window.';
+COMMENT ON TABLE "references" IS 'What windows are compared with. The id hashes kind, bins and counts.';
 COMMENT ON COLUMN "references".id IS 'Hash of kind, bins and counts.';
 COMMENT ON COLUMN "references".series_id IS 'Series, see series.id.';
-COMMENT ON COLUMN "references".kind IS 'pinned.';
+COMMENT ON COLUMN "references".kind IS 'pinned or another kind of reference.';
 COMMENT ON COLUMN "references".source IS 'Where its counts came from.';
 COMMENT ON COLUMN "references".created_at IS 'Wall time (UTC) of creation.';
 COMMENT ON COLUMN "references".first_time IS 'Start (UTC) of what it covers.';
 COMMENT ON COLUMN "references".last_time IS 'End (UTC) of what it covers.';
 COMMENT ON COLUMN "references".sessions IS 'Sessions in all.';
 COMMENT ON COLUMN "references".active IS 'Is it the one that windows are compared with?';
-COMMENT ON COLUMN "references".proposed IS 'Does it wait for somebody to accept it?';
-COMMENT ON COLUMN "references".active_from IS 'Start (UTC) of the first window that was compared with it, NULL while proposed.';
-
-CREATE TABLE reference_log (
-  logged_at    TIMESTAMP NOT NULL,
-  action       VARCHAR NOT NULL,
-  reference_id VARCHAR NOT NULL,
-  series_id    VARCHAR NOT NULL,
-  replaced     VARCHAR,
-  actor        VARCHAR NOT NULL
-);
-COMMENT ON TABLE reference_log IS 'Who made which reference the active one of a series, or proposed it, and when.';
-COMMENT ON COLUMN reference_log.logged_at IS 'Wall time (UTC).';
-COMMENT ON COLUMN reference_log.action IS 'pinned, joined (late features joined the active one), proposed or accepted.';
-COMMENT ON COLUMN reference_log.reference_id IS 'See references.id.';
-COMMENT ON COLUMN reference_log.series_id IS 'Series, see series.id.';
-COMMENT ON COLUMN reference_log.replaced IS 'The reference that was active until then; NULL for the first and for proposals.';
-COMMENT ON COLUMN reference_log.actor IS 'auto for the daemon itself, else what the caller gave as its name.';
-
-CREATE TABLE versions (
-  series_id  VARCHAR NOT NULL,
-  version    VARCHAR NOT NULL,
-  first_time TIMESTAMP NOT NULL
-);
-COMMENT ON TABLE versions IS 'Versions of the model that each series has had. A new one is compared with the one before for a day.';
-COMMENT ON COLUMN versions.series_id IS 'Series, see series.id.';
-COMMENT ON COLUMN versions.version IS 'Value of the monitor''s version source.';
-COMMENT ON COLUMN versions.first_time IS 'Start (UTC) of the first hour with a session of it.';
 
 CREATE TABLE reference_counts (
   reference_id  VARCHAR NOT NULL,
@@ -201,13 +172,10 @@ CREATE TABLE windows (
   window_end           TIMESTAMP NOT NULL,
   sessions             BIGINT NOT NULL,
   n                    BIGINT NOT NULL,
-  reference_kind       VARCHAR NOT NULL,
   reference_id         VARCHAR,
-  reference_hours      VARCHAR,
   m                    BIGINT,
   method               VARCHAR,
   verdict              VARCHAR NOT NULL,
-  alarm_state          VARCHAR,
   psi                  DOUBLE,
   psi_floor            DOUBLE,
   psi_corrected        DOUBLE,
@@ -233,7 +201,7 @@ CREATE TABLE windows (
   through_seq          BIGINT NOT NULL,
   evaluated_at         TIMESTAMP NOT NULL
 );
-COMMENT ON TABLE windows IS 'Results: one row per closed decision window, feature and kind of reference. verdict is ok, notice, investigate, retrain, alarm, immature, no_data, high_cardinality or context.';
+COMMENT ON TABLE windows IS 'Results: one row per closed decision window and feature. verdict is ok, notice, investigate, retrain, alarm, immature, no_data, high_cardinality or context.';
 COMMENT ON COLUMN windows.series_id IS 'Series, see series.id.';
 COMMENT ON COLUMN windows.feature IS 'Feature or evaluation name.';
 COMMENT ON COLUMN windows.version IS 'Model version for rates and scores, else empty.';
@@ -242,13 +210,10 @@ COMMENT ON COLUMN windows.window_start IS 'Start (UTC).';
 COMMENT ON COLUMN windows.window_end IS 'End (UTC), exclusive.';
 COMMENT ON COLUMN windows.sessions IS 'Sessions in all.';
 COMMENT ON COLUMN windows.n IS 'Sessions with a value.';
-COMMENT ON COLUMN windows.reference_kind IS 'pinned, seasonal, trailing or deploy.';
-COMMENT ON COLUMN windows.reference_id IS 'Reference it was compared with: a row of references when pinned, else the hash of summed panes.';
-COMMENT ON COLUMN windows.reference_hours IS 'Which hours of a pinned reference it was compared with: hour_of_week, kind_of_day (the same hours of weekdays or weekends), hour_of_day or everything; NULL for other kinds.';
+COMMENT ON COLUMN windows.reference_id IS 'Reference it was compared with.';
 COMMENT ON COLUMN windows.m IS 'Reference sessions with a value.';
 COMMENT ON COLUMN windows.method IS 'Test and its parameters.';
 COMMENT ON COLUMN windows.verdict IS 'See the table.';
-COMMENT ON COLUMN windows.alarm_state IS 'State of the feature''s alarm after this window, NULL where there is none.';
 COMMENT ON COLUMN windows.psi IS 'Population stability index.';
 COMMENT ON COLUMN windows.psi_floor IS 'What noise alone gives on average.';
 COMMENT ON COLUMN windows.psi_corrected IS 'PSI less the floor.';
@@ -275,23 +240,21 @@ COMMENT ON COLUMN windows.through_seq IS 'Highest seq of the rows that it includ
 COMMENT ON COLUMN windows.evaluated_at IS 'Wall time (UTC) of the evaluation.';
 
 CREATE TABLE alarms (
-  series_id      VARCHAR NOT NULL,
-  feature        VARCHAR NOT NULL,
-  version        VARCHAR NOT NULL,
-  kind           VARCHAR NOT NULL,
-  reference_kind VARCHAR NOT NULL,
-  state          VARCHAR NOT NULL,
-  since          TIMESTAMP NOT NULL,
-  memory         VARCHAR NOT NULL,
-  detector       DOUBLE[],
-  last_data      TIMESTAMP NOT NULL
+  series_id  VARCHAR NOT NULL,
+  feature    VARCHAR NOT NULL,
+  version    VARCHAR NOT NULL,
+  kind       VARCHAR NOT NULL,
+  state      VARCHAR NOT NULL,
+  since      TIMESTAMP NOT NULL,
+  memory     VARCHAR NOT NULL,
+  detector   DOUBLE[],
+  last_data  TIMESTAMP NOT NULL
 );
-COMMENT ON TABLE alarms IS 'State machine of each watched feature and kind of reference. memory is JSON (the last windows and evidence), detector the logarithms of the e-detector.';
+COMMENT ON TABLE alarms IS 'State machine of each watched feature. memory is JSON (the last windows and evidence), detector the logarithms of the e-detector.';
 COMMENT ON COLUMN alarms.series_id IS 'Series, see series.id.';
 COMMENT ON COLUMN alarms.feature IS 'Feature or evaluation name.';
 COMMENT ON COLUMN alarms.version IS 'Model version for rates and scores, else empty.';
 COMMENT ON COLUMN alarms.kind IS 'number, category, score or rate.';
-COMMENT ON COLUMN alarms.reference_kind IS 'pinned, seasonal or deploy.';
 COMMENT ON COLUMN alarms.state IS 'State of the alarm.';
 COMMENT ON COLUMN alarms.since IS 'Event time (UTC) at which it entered the state.';
 COMMENT ON COLUMN alarms.memory IS 'JSON, read by the daemon only.';
