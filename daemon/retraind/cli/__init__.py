@@ -17,6 +17,7 @@ import click
 
 from retraind import __version__
 from retraind.cli.erase import erase
+from retraind.cli.explain import episodes, explain
 from retraind.cli.feedback import feedback
 from retraind.cli.manage import reference, status, webhook
 from retraind.cli.query import sql
@@ -122,7 +123,7 @@ def version() -> int:
     return 0
 
 
-for _command in (status, sql, feedback, reference, webhook, erase):
+for _command in (status, sql, episodes, explain, feedback, reference, webhook, erase):
     cli.add_command(_command)
 
 

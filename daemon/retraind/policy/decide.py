@@ -303,20 +303,23 @@ def _deciding(
     """The reasons for which the policy asks, or none."""
     if due:
         held = held | {"schedule"}
-    if policy.all is not None:
-        named: tuple[str, ...] = policy.all
-        needed = len(named)
-    elif policy.of is not None and policy.k is not None:
-        named, needed = policy.of, policy.k
-    else:
-        named, needed = policy.any if policy.any is not None else DEFAULT_REASONS, 1
-        if policy.any is None and not has_evaluations:
-            named = (*named, "drift")
-        named = (*named, "schedule")
+    named, needed = named_reasons(policy, has_evaluations=has_evaluations)
     reasons = tuple(reason for reason in dict.fromkeys(named) if reason in held)
     if len(reasons) >= needed and reasons:
         return reasons
     return ("schedule",) if due and _schedule_fires_alone(policy) else ()
+
+
+def named_reasons(policy: Policy, *, has_evaluations: bool) -> tuple[tuple[str, ...], int]:
+    """The reasons that a policy counts, and how many of them it takes."""
+    if policy.all is not None:
+        return policy.all, len(policy.all)
+    if policy.of is not None and policy.k is not None:
+        return policy.of, policy.k
+    named: tuple[str, ...] = policy.any if policy.any is not None else DEFAULT_REASONS
+    if policy.any is None and not has_evaluations:
+        named = (*named, "drift")
+    return (*named, "schedule"), 1
 
 
 def _schedule_due(memory: PolicyMemory, now_ns: int, policy: Policy) -> bool:

@@ -28,7 +28,7 @@ from click.testing import CliRunner
 from fake_daemon import REFERENCE, TABLE, FakeDaemon, an_app
 from retraind.cli import cli, run
 from retraind.console import unix
-from retraind.console.daemon import PinReference
+from retraind.console.daemon import PinReference, Watched
 from retraind.errors import ConfigError, QueryError, StartError
 from retraind.receive.auth import Tokens
 
@@ -274,6 +274,33 @@ def test_webhooks(served: Served, retraind) -> None:  # type: ignore[no-untyped-
     done = retraind("webhook", "test", "--data", served.data, "hook")
     assert (done.code, done.out) == (0, "hook: accepted (204)\n")
     assert retraind("webhook", "test", "--data", served.data, "gone").code == 1
+
+
+def test_episodes(served: Served, retraind) -> None:  # type: ignore[no-untyped-def]
+    done = retraind("episodes", "--data", served.data, "--limit", 5)
+    assert done.code == 0
+    assert "ep_1" in done.out
+    assert served.daemon.calls == [("episodes", 5)]
+
+
+def test_explain(served: Served, retraind) -> None:  # type: ignore[no-untyped-def]
+    done = retraind("explain", "--data", served.data, "ep_1")
+    assert done.code == 0
+    assert "\x1b" not in done.out  # neither colour without a terminal nor the service's name
+    assert max(map(len, done.out.splitlines())) <= 80
+    for told in ("Episode ep_1", "drift: intent of cohort gold", "immature: 5 of 7 days", "refund"):
+        assert told in done.out
+    done = retraind("explain", "--data", served.data, "ep_1", "--json")
+    assert json.loads(done.out)["episode"]["id"] == "ep_1"
+    assert retraind("explain", "--data", served.data, "ep_9").code == 1
+
+
+def test_explain_what_did_not_fire(served: Served, retraind) -> None:  # type: ignore[no-untyped-def]
+    done = retraind("explain", "--data", served.data, "--monitor", "m", "--service", "bot")
+    assert "280 sessions needed, 120 seen" in done.out
+    assert served.daemon.calls == [("explain", Watched(monitor="m", service_name="bot"))]
+    assert retraind("explain", "--data", served.data).code == 2
+    assert retraind("explain", "--data", served.data, "ep_1", "--monitor", "m").code == 2
 
 
 def test_no_daemon(tmp_path: Path, retraind) -> None:  # type: ignore[no-untyped-def]
