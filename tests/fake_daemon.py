@@ -64,7 +64,7 @@ EXPLANATION: dict[str, Any] = {
                     "feature": "intent", "version": "", "kind": "category", "state": "firing",
                     "since": "2023-11-14T22:00:00.000Z", "holds": ["p = .0001 is below .001"],
                     "missing": ["1 of the last 3 windows shows it, 2 needed " * 3],
-                    "windows": [RESULT],
+                    "windows": [RESULT], "change": None,
                     "moved": [
                         {"label": "refund", "reference_share": 0.25, "current_share": 0.75,
                          "contribution": 0.5}

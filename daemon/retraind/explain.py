@@ -91,6 +91,7 @@ def _explain_episode(state: State, config: Config, row: Row) -> Json:
     policy = _tell_policy(state, config, row, until_ns, children)
     body["series"], body["omitted"] = _bounded(told)
     body["policies"] = [policy]
+    body["attribution"] = json.loads(row["attribution"] or "{}")
     if row["trigger_id"] is not None:
         event = json.loads(row["event"])["data"]
         body["reasons"] = list(dict.fromkeys(each["kind"] for each in event.get("reasons", ())))
@@ -178,6 +179,7 @@ def _tell_alarm(
             {name: row[name] for name in _SHOWN} | {"shows": explain.shows_drift(row)}
             for row in rows
         ],
+        "change": next((row["change"] for row in rows if row["n"]), None),
         "moved": [part for part in moved if part["contribution"] > 0],
     }
 
@@ -236,7 +238,7 @@ def _read(state: State, name: str, ids: list[str]) -> list[Row]:
 def _results(state: State, ids: list[str], until_ns: int) -> dict[str, dict[Feature, list[Row]]]:
     """The last results by series and feature, newest first."""
     found: dict[str, dict[Feature, list[Row]]] = {}
-    table = state.read("last_results", series=ids, until=until_ns, windows=WINDOWS)
+    table = state.read("last_results", series=ids, since=0, until=until_ns, windows=WINDOWS)
     for row in table.to_pylist():
         own = found.setdefault(row["series_id"], {})
         own.setdefault((row["feature"], row["version"], row["kind"]), []).append(row)

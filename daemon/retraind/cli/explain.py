@@ -15,6 +15,7 @@ from retraind.cli.client import Target, target_options
 WIDTH = 80
 SHOWN_WINDOWS = 3
 SHOWN_MOVES = 3
+SHOWN_FEATURES = 5
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -82,6 +83,7 @@ def explain(
 def explanation(body: dict[str, Any]) -> list[str]:
     """The lines of an explanation, at most 80 characters wide."""
     lines = _episode(body) if body.get("episode") else []
+    lines += _attribution(body.get("attribution") or {})
     for policy in body["policies"]:
         lines += ["", *_policy(policy, body.get("episode") is None)]
     for series in body["series"]:
@@ -113,6 +115,57 @@ def _episode(body: dict[str, Any]) -> list[str]:
     else:
         lines += _wrapped("did not ask for retraining")
     return lines
+
+
+def _attribution(found: dict[str, Any]) -> list[str]:
+    """What moved when it was decided: features, what the traffic explains, sessions to look at."""
+    lines = []
+    features = [each for each in found.get("features", ()) if each["psi_corrected"] > 0]
+    if features:
+        names = [
+            f"{each['feature']}{_of(each['cohort'])} {each['psi_corrected']:.2g}"
+            for each in features[:SHOWN_FEATURES]
+        ]
+        lines += _wrapped("farthest (PSI): " + ", ".join(names))
+    for shift in found.get("shifts", ())[:SHOWN_MOVES]:
+        lines += _shift(shift)
+    for session in found.get("sessions", ()):
+        traces = ", ".join(session["trace_ids"])
+        lines += _wrapped(
+            f"telling session: {session['session_id']}{_of(session['cohort'])}, score "
+            f"{session['score']:.2g}, trace {traces}"
+        )
+    return ["", _bold("What moved"), *lines] if lines else []
+
+
+def _shift(shift: dict[str, Any]) -> list[str]:
+    what = "fail rate" if shift["kind"] == "rate" else "score"
+    cause = {
+        "mix": "other cohorts, not other results",
+        "within": "other results within the cohorts",
+        "both": "both other cohorts and other results",
+    }[shift["cause"]]
+    lines = _wrapped(
+        f"{what} of {shift['feature']} over all cohorts: {_signed(shift['change'])}, of which mix "
+        f"{_signed(shift['mix'])} and within cohorts {_signed(shift['within'])} "
+        f"(p = {shift['within_p']:.2g}): {cause}"
+    )
+    for each in shift["cohorts"][:SHOWN_MOVES]:
+        lines += _wrapped(
+            f"{each['cohort'] or '(no cohort)'}: {_percent(each['reference_share'])} to "
+            f"{_percent(each['current_share'])} of the sessions, mean "
+            f"{each['reference_mean']:.3g} to {each['current_mean']:.3g}",
+            "    ",
+        )
+    return lines
+
+
+def _of(cohort: str) -> str:
+    return f" of cohort {cohort}" if cohort else ""
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}"
 
 
 def _policy(policy: dict[str, Any], with_scope: bool) -> list[str]:
@@ -153,6 +206,8 @@ def _alarm(alarm: dict[str, Any]) -> list[str]:
     lines = [f"  {_bold(_clean(name))} ({alarm['kind']}): {show.coloured(state)}{since}"]
     lines += _windows(alarm["kind"], alarm["windows"][:SHOWN_WINDOWS])
     lines += _story(alarm, "    ")
+    if alarm["change"]:
+        lines += _wrapped(alarm["change"], "    changed: ")
     for part in alarm["moved"][:SHOWN_MOVES]:
         lines += _wrapped(_move(part), "    moved: ")
     return lines

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import structlog
 
 from retraind.config.settings import Config
+from retraind.evaluate.attribution import attribute, to_json
 from retraind.evaluate.memory import Memory
 from retraind.evaluate.tables import rows_table, timestamp
 from retraind.evaluate.trigger import trigger_of
@@ -17,6 +19,7 @@ from retraind.policy import decide
 from retraind.policy.decide import Child, Decision, PolicyKey, PolicyMemory
 from retraind.store.state import Transaction
 from retraind.telemetry import Telemetry
+from retraind.webhook.attribution import Attribution
 from retraind.webhook.event import build_event
 from retraind.webhook.outbox import outbox_rows
 
@@ -43,8 +46,7 @@ class Decider:
     """Steps the policies whose series had windows, and writes what they decide."""
 
     def __init__(self, config: Config, telemetry: Telemetry) -> None:
-        self._policies = {monitor.name: monitor.policy for monitor in config.monitors}
-        self._detectors = {monitor.name: monitor.detector for monitor in config.monitors}
+        self._monitors = config.monitors_by_name
         self._destinations = config.destinations
         self._telemetry = telemetry
 
@@ -63,14 +65,14 @@ class Decider:
             before = memory.policies.get(key, PolicyMemory())
             own = children[key]
             after, decisions = decide.decide(
-                key, before, own, end_ns, self._policies[key.monitor],
+                key, before, own, end_ns, self._monitors[key.monitor].policy,
                 has_evaluations=any(child.kind == "eval_fail_rate" for child in own),
             )  # fmt: skip
             if after != before:
                 memory.policies[key] = after
                 _write_policy(tx, key, after)
             for decision in decisions:
-                self._write(tx, key, decision, own, now_ns)
+                self._write(tx, memory, key, decision, own, now_ns)
                 decided.append(Decided(key, decision))
         return decided
 
@@ -100,29 +102,47 @@ class Decider:
     def _write(
         self,
         tx: Transaction,
+        memory: Memory,
         key: PolicyKey,
         decision: Decision,
         children: list[Child],
         now_ns: int,
     ) -> None:
         if decision.kind == "open_episode":
-            tx.append("episodes", rows_table([_episode_row(key, decision)]))
+            found = self._attribute(tx, memory, key, decision, children)
+            tx.append("episodes", rows_table([_episode_row(key, decision, found)]))
         elif decision.kind == "join":
             tx.run("join_episode", id=decision.episode_id, children=json.dumps(decision.children))
         elif decision.kind == "close_episode":
             tx.run("close_episode", id=decision.episode_id, closed=decision.at_ns)
         elif decision.kind == "trigger":
-            self._write_trigger(tx, key, decision, children, now_ns)
+            self._write_trigger(tx, memory, key, decision, children, now_ns)
+
+    def _attribute(
+        self,
+        tx: Transaction,
+        memory: Memory,
+        key: PolicyKey,
+        decision: Decision,
+        children: list[Child],
+    ) -> Attribution:
+        series = [each for each in memory.series.values() if each.policy == key]
+        return attribute(tx, memory, series, decision, children, self._monitors[key.monitor])
 
     def _write_trigger(
         self,
         tx: Transaction,
+        memory: Memory,
         key: PolicyKey,
         decision: Decision,
         children: list[Child],
         now_ns: int,
     ) -> None:
-        trigger = trigger_of(key, decision, children, self._detectors[key.monitor])
+        found = self._attribute(tx, memory, key, decision, children)
+        if decision.episode_id:
+            tx.run("attribute_episode", id=decision.episode_id, attribution=to_json(found))
+        trigger = trigger_of(key, decision, children, self._monitors[key.monitor].detector)
+        trigger = replace(trigger, attribution=found)
         longest = max((d.expire_after for d in self._destinations), default=86400.0)
         expires_ns = now_ns + int(longest * 1e9)
         body = build_event(
@@ -168,7 +188,7 @@ def _write_policy(tx: Transaction, key: PolicyKey, memory: PolicyMemory) -> None
     tx.append("policies", rows_table([{**key._asdict(), "memory": decide.to_json(memory)}]))
 
 
-def _episode_row(key: PolicyKey, decision: Decision) -> dict[str, Any]:
+def _episode_row(key: PolicyKey, decision: Decision, found: Attribution) -> dict[str, Any]:
     return {
         "id": decision.episode_id,
         **key._asdict(),
@@ -176,4 +196,5 @@ def _episode_row(key: PolicyKey, decision: Decision) -> dict[str, Any]:
         "closed_at": None,
         "status": "open",
         "children": json.dumps(decision.children),
+        "attribution": to_json(found),
     }

@@ -84,6 +84,7 @@ def _reason(child: Child, decision: Decision, detector: Detector) -> Reason:
         window_ns=(finding.window_start_ns, finding.window_end_ns),
         reference_id=evidence.get("reference_id", ""),
         contributions=_contributions(evidence.get("contributions", ())),
+        change=evidence.get("change", ""),
     )
 
 

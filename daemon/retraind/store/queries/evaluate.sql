@@ -317,6 +317,10 @@ update state.episodes
 set children = to_json(list_concat(from_json(children, '["VARCHAR"]'), from_json($children, '["VARCHAR"]')))
 where id = $id
 
+-- name: attribute_episode
+-- What moved is told anew when an episode asks for retraining.
+update state.episodes set attribution = $attribution where id = $id
+
 -- name: last_windows
 -- The results of the last window of each series, for metrics after a restart.
 select w.*, epoch_ns(w.window_end) as end_ns

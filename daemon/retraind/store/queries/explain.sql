@@ -12,7 +12,7 @@ limit $limit
 select e.id, coalesce(e.monitor, t.monitor) as monitor,
        coalesce(e.service_name, t.service_name) as service_name,
        coalesce(e.environment, t.environment) as environment, coalesce(e.model, t.model) as model,
-       e.opened_at, e.closed_at, e.status, e.children, t.id as trigger_id, t.event, t.decided_for,
+       e.opened_at, e.closed_at, e.status, e.children, e.attribution, t.id as trigger_id, t.event, t.decided_for,
        t.created_at as asked_at,
        epoch_ns(coalesce(t.decided_for, e.closed_at)) as until_ns
 from state.episodes e full join state.triggers t on t.episode_id = e.id
@@ -33,10 +33,11 @@ limit 1
 -- The newest results up to a time of every feature of some series, newest first.
 select series_id, feature, version, kind, window_start, window_end, sessions, n, m, method, verdict,
        psi_corrected, psi_lower, p_value, in_family, rate, rate_lower, rate_upper, baseline_rate,
-       baseline_upper, log_e_value, log_threshold, mean, contributions,
+       baseline_upper, log_e_value, log_threshold, mean, contributions, change,
        epoch_ns(window_end) as end_ns
 from state.windows
-where series_id in (select unnest($series)) and window_end <= make_timestamp_ns($until)
+where series_id in (select unnest($series))
+  and window_end > make_timestamp_ns($since) and window_end <= make_timestamp_ns($until)
 qualify row_number() over (
   partition by series_id, feature, version, kind order by window_end desc) <= $windows
 order by series_id, feature, version, kind, window_end desc

@@ -230,6 +230,8 @@ CREATE TABLE windows (
   failures             BIGINT,
   mean                 DOUBLE,
   contributions        VARCHAR,
+  components           VARCHAR,
+  change               VARCHAR,
   through_seq          BIGINT NOT NULL,
   evaluated_at         TIMESTAMP NOT NULL
 );
@@ -270,7 +272,9 @@ COMMENT ON COLUMN windows.log_threshold IS 'Natural logarithm of the alarm thres
 COMMENT ON COLUMN windows.results IS 'Evaluation results.';
 COMMENT ON COLUMN windows.failures IS 'Failed evaluation results.';
 COMMENT ON COLUMN windows.mean IS 'Mean of the values.';
-COMMENT ON COLUMN windows.contributions IS 'Share of each bin or category, as JSON.';
+COMMENT ON COLUMN windows.contributions IS 'The bins or categories that moved most, as a JSON array: shares, contribution to the PSI (and as part of it), signed residual, direction.';
+COMMENT ON COLUMN windows.components IS 'z-values of location, spread, skew and tail of a number or score, as a JSON object.';
+COMMENT ON COLUMN windows.change IS 'The clear ones among them in words, e.g. higher, wider.';
 COMMENT ON COLUMN windows.through_seq IS 'Highest seq of the rows that it includes.';
 COMMENT ON COLUMN windows.evaluated_at IS 'Wall time (UTC) of the evaluation.';
 
@@ -321,7 +325,8 @@ CREATE TABLE episodes (
   opened_at    TIMESTAMP NOT NULL,
   closed_at    TIMESTAMP,
   status       VARCHAR NOT NULL,
-  children     VARCHAR NOT NULL
+  children     VARCHAR NOT NULL,
+  attribution  VARCHAR
 );
 COMMENT ON TABLE episodes IS 'One per continuous alarm of a model, in event time; children (its alarms) as a JSON array.';
 COMMENT ON COLUMN episodes.id IS 'Stable id.';
@@ -333,6 +338,7 @@ COMMENT ON COLUMN episodes.opened_at IS 'Event time (UTC) of opening.';
 COMMENT ON COLUMN episodes.closed_at IS 'Event time (UTC) of closing, NULL while open.';
 COMMENT ON COLUMN episodes.status IS 'open or closed.';
 COMMENT ON COLUMN episodes.children IS 'Alarmed series and features, as a JSON array.';
+COMMENT ON COLUMN episodes.attribution IS 'What moved when it opened, or asked: features ranked, mix against within-cohort change of fail rates and scores, the most telling sessions; JSON.';
 
 CREATE TABLE triggers (
   id           VARCHAR NOT NULL,

@@ -1,0 +1,167 @@
+"""What moved, told by a real evaluation of planted changes; expected shares are worked by hand."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from builders import HOUR_NS, a_request, a_span
+from evaluate_harness import MONITOR, START_NS, World, a_config
+
+Make = Callable[..., World]
+HOOK = {"name": "hook", "url": "http://127.0.0.1:1/"}
+TIERS = MONITOR | {
+    "cohort": 'attributes["user.tier"]',
+    "policy": {"any": ["drift", "eval_fail_rate"]},
+}
+CALM = {"gold": (80, 0.1), "free": (40, 0.5)}
+
+
+def an_hour(
+    hour: int, tiers: dict[str, tuple[int, float]], *, shifted: tuple[str, ...] = ()
+) -> ExportTraceServiceRequest:
+    """Sessions of one hour: how many of each tier, and the share of them whose answer failed."""
+    rng = random.Random(hour)
+    spans = []
+    for tier, (sessions, failing) in sorted(tiers.items()):
+        for i in range(sessions):
+            intents = ["refund"] * 8 + ["order"] if tier in shifted else ["order", "ask", "refund"]
+            spans.append(
+                a_span(
+                    rng,
+                    start_ns=START_NS + hour * HOUR_NS + rng.randrange(HOUR_NS // 2),
+                    attributes={
+                        "user.tier": tier,
+                        "app.intent": rng.choice(intents),
+                        "gen_ai.usage.input_tokens": rng.randrange(100, 1000),
+                    },
+                    evaluations=[("grounded", 0.0 if i < failing * sessions else 1.0, "")],
+                )
+            )
+    return a_request(sorted(spans, key=lambda span: span.start_time_unix_nano))
+
+
+def play(make_world: Make, *hours: Any) -> World:
+    world = make_world(a_config(TIERS, destinations=[HOOK]))
+    for hour in hours:
+        world.send(hour)
+        world.tick()
+    return world
+
+
+def of_the_trigger(world: World) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The attribution of the only episode, and the event of its trigger."""
+    (row,) = world.rows(
+        "select attribution, event from triggers t join episodes e on t.episode_id = e.id"
+    )
+    return json.loads(row["attribution"]), json.loads(row["event"])["data"]
+
+
+def shift_of(found: dict[str, Any], kind: str) -> dict[str, Any]:
+    (shift,) = [each for each in found["shifts"] if each["kind"] == kind]
+    return dict(shift)
+
+
+def test_other_shares_of_cohorts_with_constant_rates_are_a_mix_change(make_world: Make) -> None:
+    other = {"gold": (40, 0.1), "free": (80, 0.5)}
+    world = play(
+        make_world,
+        *(an_hour(hour, CALM) for hour in range(6)),
+        *(an_hour(hour, other, shifted=("gold", "free")) for hour in range(6, 10)),
+    )
+    found, event = of_the_trigger(world)
+    rate = shift_of(found, "rate")
+    # 2/3 x .1 + 1/3 x .5 before, 1/3 x .1 + 2/3 x .5 now
+    assert rate["change"] == pytest.approx(0.4 / 3)
+    assert rate["mix"] == pytest.approx(0.4 / 3)
+    assert rate["within"] == pytest.approx(0.0, abs=1e-9)
+    assert rate["cause"] == "mix"
+    shares = {c["cohort"]: (c["reference_share"], c["current_share"]) for c in rate["cohorts"]}
+    assert shares["gold"] == pytest.approx((2 / 3, 1 / 3))
+    assert shares["free"] == pytest.approx((1 / 3, 2 / 3))
+    assert shift_of(found, "score")["mix"] == pytest.approx(-0.4 / 3)
+    sent = {each["kind"]: each for each in event["meanShifts"]}
+    assert sent["rate"]["cause"] == "mix"
+    assert sent["rate"]["mix"] == pytest.approx(0.4 / 3)
+    assert {each["cohort"] for each in sent["rate"]["cohorts"]} == {"gold", "free"}
+
+
+def test_more_failures_within_a_cohort_are_a_within_change(make_world: Make) -> None:
+    """Free calls are as before, and have no alarm: they count all the same."""
+    worse = {"gold": (80, 0.5), "free": (40, 0.5)}
+    world = play(
+        make_world,
+        *(an_hour(hour, CALM) for hour in range(6)),
+        *(an_hour(hour, worse) for hour in range(6, 9)),
+    )
+    found, _ = of_the_trigger(world)
+    rate = shift_of(found, "rate")
+    assert rate["within"] == pytest.approx(0.4 * 2 / 3)
+    assert rate["mix"] == pytest.approx(0.0, abs=1e-9)
+    assert rate["cause"] == "within"
+    assert rate["within_p"] < 1e-6
+    assert rate["cohorts"][0]["cohort"] == "gold"
+    assert found["shifts"][0]["feature"] == "grounded"
+
+
+def test_a_cohort_that_came_after_the_references_is_mix_and_one_too_small_is_left_out(
+    make_world: Make,
+) -> None:
+    """`trial` is new; `beta` was always there, but is too small for a reference of its own."""
+    before = CALM | {"beta": (4, 1.0)}
+    after = before | {"trial": (40, 1.0)}
+    world = play(
+        make_world,
+        *(an_hour(hour, before) for hour in range(6)),
+        *(an_hour(hour, after, shifted=("gold",)) for hour in range(6, 10)),
+    )
+    found, _ = of_the_trigger(world)
+    rate = shift_of(found, "rate")
+    cohorts = {each["cohort"]: each for each in rate["cohorts"]}
+    assert set(cohorts) == {"gold", "free", "trial"}
+    assert cohorts["trial"]["reference_share"] == 0
+    assert cohorts["trial"]["current_share"] == pytest.approx(40 / 160)
+    # (80 x .1 + 40 x .5 + 40 x 1) / 160 - (80 x .1 + 40 x .5) / 120
+    assert rate["change"] == pytest.approx(68 / 160 - 28 / 120)
+    assert rate["cause"] == "mix"
+
+
+def test_the_planted_feature_of_the_planted_cohort_ranks_first(make_world: Make) -> None:
+    world = play(
+        make_world,
+        *(an_hour(hour, CALM) for hour in range(6)),
+        *(an_hour(hour, CALM, shifted=("free",)) for hour in range(6, 10)),
+    )
+    found, event = of_the_trigger(world)
+    first, second = found["features"][:2]
+    assert (first["feature"], first["cohort"]) == ("intent", "free")
+    assert first["psi_corrected"] > 5 * second["psi_corrected"]
+    assert event["movedFeatures"][0] | {"value": 0, "pValue": 0} == {
+        "feature": "intent", "cohort": "free", "value": 0, "pValue": 0,
+    }  # fmt: skip
+
+
+def test_windows_keep_what_moved(make_world: Make) -> None:
+    world = play(
+        make_world,
+        *(an_hour(hour, CALM) for hour in range(6)),
+        *(an_hour(hour, CALM, shifted=("free",)) for hour in range(6, 8)),
+    )
+    rows = world.rows(
+        "select w.*, s.cohort from windows w join series s on s.id = w.series_id "
+        "where p_value is not null order by window_end"
+    )
+    last = {(row["feature"], row["kind"], row["cohort"]): row for row in rows}
+    intent = json.loads(last["intent", "category", "free"]["contributions"])
+    moved = {part["label"]: (part["direction"], part["residual"] > 0) for part in intent}
+    assert moved == {"refund": ("up", True), "order": ("down", False), "ask": ("down", False)}
+    assert sum(part["part"] for part in intent) == pytest.approx(1.0)
+    assert last["intent", "category", "free"]["components"] is None
+    tokens = last["input_tokens", "number", "free"]
+    assert set(json.loads(tokens["components"])) == {"location", "spread", "skew", "tail"}
+    assert tokens["change"] is None
