@@ -13,7 +13,8 @@ from retraind.config.settings import Config
 from retraind.evaluate.attribution import attribute, to_json
 from retraind.evaluate.memory import Memory
 from retraind.evaluate.tables import rows_table, timestamp
-from retraind.evaluate.trigger import trigger_of
+from retraind.evaluate.telling import SessionFinder
+from retraind.evaluate.trigger import ranked, trigger_of
 from retraind.model import SeriesKey
 from retraind.policy import decide
 from retraind.policy.decide import Child, Decision, PolicyKey, PolicyMemory
@@ -45,7 +46,11 @@ class Pinned(NamedTuple):
 class Decider:
     """Steps the policies whose series had windows, and writes what they decide."""
 
-    def __init__(self, config: Config, telemetry: Telemetry) -> None:
+    def __init__(
+        self, config: Config, telemetry: Telemetry, sessions: SessionFinder | None = None
+    ) -> None:
+        """Without `sessions`, for want of stored spans, triggers name none."""
+        self._sessions = sessions
         self._monitors = config.monitors_by_name
         self._destinations = config.destinations
         self._telemetry = telemetry
@@ -139,9 +144,15 @@ class Decider:
         now_ns: int,
     ) -> None:
         found = self._attribute(tx, memory, key, decision, children)
+        detector = self._monitors[key.monitor].detector
+        alarmed = ranked(decision, children, detector)
+        series = [each for each in memory.series.values() if each.policy == key]
+        if self._sessions is not None and alarmed:
+            sessions = self._sessions.find(tx, memory, series, alarmed)
+            found = replace(found, sessions=sessions)
         if decision.episode_id:
             tx.run("attribute_episode", id=decision.episode_id, attribution=to_json(found))
-        trigger = trigger_of(key, decision, children, self._monitors[key.monitor].detector)
+        trigger = trigger_of(key, decision, children, detector)
         trigger = replace(trigger, attribution=found)
         longest = max((d.expire_after for d in self._destinations), default=86400.0)
         expires_ns = now_ns + int(longest * 1e9)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import random
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from builders import HOUR_NS, a_request, a_span
 from evaluate_harness import MONITOR, START_NS, World, a_config
+from retraind.evaluate import telling
 
 Make = Callable[..., World]
 HOOK = {"name": "hook", "url": "http://127.0.0.1:1/"}
@@ -165,3 +168,69 @@ def test_windows_keep_what_moved(make_world: Make) -> None:
     tokens = last["input_tokens", "number", "free"]
     assert set(json.loads(tokens["components"])) == {"location", "spread", "skew", "tail"}
     assert tokens["change"] is None
+
+
+def with_planted(hour: int) -> ExportTraceServiceRequest:
+    """A calm hour, and 16 free sessions that ask something new in much longer prompts."""
+    request = an_hour(hour, CALM)
+    rng = random.Random(f"planted {hour}")
+    spans = request.resource_spans[0].scope_spans[0].spans
+    for i in range(16):
+        start_ns = START_NS + hour * HOUR_NS + rng.randrange(HOUR_NS // 2)
+        planted = {
+            "user.tier": "free",
+            "app.intent": "chargeback",
+            "gen_ai.usage.input_tokens": 5000 + i,
+            "gen_ai.conversation.id": f"planted-{hour}-{i:02}",
+        }
+        good = [("grounded", 1.0, "")]
+        spans.append(a_span(rng, start_ns=start_ns, attributes=planted, evaluations=good))
+    return request
+
+
+def planted_world(make_world: Make) -> tuple[World, dict[str, str]]:
+    """The world, and the traces of the planted sessions."""
+    hours = [with_planted(hour) for hour in range(6, 9)]
+    traces = {
+        text.value.string_value: span.trace_id.hex()
+        for hour in hours
+        for span in hour.resource_spans[0].scope_spans[0].spans
+        for text in span.attributes
+        if text.key == "gen_ai.conversation.id"
+    }
+    return play(make_world, *(an_hour(hour, CALM) for hour in range(6)), *hours), traces
+
+
+def test_the_telling_sessions_are_planted_ones(make_world: Make) -> None:
+    world, traces = planted_world(make_world)
+    found, event = of_the_trigger(world)
+    # All planted ones of the deciding window, hour 7, are alike: ties go to the smaller id.
+    expected = [f"planted-7-{i:02}" for i in range(5)]
+    assert [each["session_id"] for each in found["sessions"]] == expected
+    assert [each["trace_ids"] for each in found["sessions"]] == [[traces[id_]] for id_ in expected]
+    assert {each["cohort"] for each in found["sessions"]} == {"free"}
+    # intent: 16 of 56 are new where none of the 160 of four hours were (three known intents and
+    # the new one: 16.5/58 against 0.5/162).
+    for each in found["sessions"]:
+        assert each["parts"]["intent"] == pytest.approx(math.log((16.5 / 58) / (0.5 / 162)))
+        assert each["score"] == pytest.approx(sum(each["parts"].values()))
+    assert [each["sessionId"] for each in event["tellingSessions"]] == expected
+    assert event["tellingSessions"][0]["traceIds"] == [traces[expected[0]]]
+
+
+def test_of_a_large_window_sessions_are_sampled_by_their_hash(
+    make_world: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Hours 5 to 7 are read: 120 + 136 + 136 spans, so one session in ceil(392 / 100) = 4.
+    monkeypatch.setattr(telling, "READ_SPANS", 100)
+    first, _ = planted_world(make_world)
+    second, _ = planted_world(make_world)
+    expected = [
+        id_
+        for id_ in (f"planted-7-{i:02}" for i in range(16))
+        if int(hashlib.md5(id_.encode()).hexdigest()[:8], 16) < 2**32 // 4
+    ]
+    assert 0 < len(expected) < 16
+    found = [each["session_id"] for each in of_the_trigger(first)[0]["sessions"]]
+    assert [id_ for id_ in found if id_.startswith("planted")] == expected[:5]
+    assert of_the_trigger(second)[0]["sessions"] == of_the_trigger(first)[0]["sessions"]
