@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from builders import HOUR_NS
-from evaluate_harness import MONITOR, START_NS, World, a_config, an_hour
+from evaluate_harness import MONITOR, World, a_config, an_hour
 from retraind.cli.explain import explanation
 from retraind.console.body import json_response
 from retraind.console.daemon import Watched
 from retraind.console.encode import plain
+from retraind.control import Control
 from retraind.errors import QueryError
 from retraind.explain import explain_watched, find_episode
 from retraind.model import Json
@@ -161,6 +162,30 @@ def test_the_cooldown_of_the_trigger_before_is_named(play: Play) -> None:
     assert found["holds"][0].startswith("fail rate 90 % against ")
 
 
+def test_the_attribution_is_part_of_the_explanation(play: Play) -> None:
+    world = play(EAGER, *calm(6, failing=0.02), *shifted(6, 12, failing=0.02))
+    operator = Control(
+        config=lambda: world.config, database=world.database, evaluator=world.evaluator,
+        delivery=cast(Any, None), telemetry=world.telemetry, clock=world.clock, readiness=list,
+        reload=list,
+    )  # fmt: skip
+    (listed,) = asyncio.run(operator.episodes(5))
+    assert listed["status"] == "open"
+    assert listed["alarms"] == 2
+    body = told(asyncio.run(operator.episode(listed["trigger_id"])))
+    assert {each["feature"] for each in body["attribution"]["features"][:2]} == {
+        "input_tokens",
+        "intent",
+    }
+    assert len(body["attribution"]["sessions"]) == 5
+    assert alarm(body, "input_tokens", "number")["change"] == "higher"
+    text = "\n".join(explanation(body))
+    assert text.count("telling session: ") == 5
+    assert "changed: higher" in text
+    asked = asyncio.run(operator.explain(Watched(feature="input_tokens")))
+    assert [each["feature"] for each in asked["series"][0]["alarms"]] == ["input_tokens"]
+
+
 def test_ids_and_selections_that_do_not_fit(play: Play) -> None:
     world = play(EAGER, *calm(6), *shifted(6, 10))
     state = world.database.state
@@ -177,4 +202,3 @@ def test_an_explanation_fits_a_terminal_of_80_columns(play: Play) -> None:
         lines = explanation(body)
         assert max(map(len, lines)) <= 80
         assert not any(char in line for line in lines for char in "\n\x1b")
-    assert START_NS % HOUR_NS == 0
