@@ -169,7 +169,8 @@ def _signed(value: float) -> str:
 
 
 def _policy(policy: dict[str, Any], with_scope: bool) -> list[str]:
-    lines = [_bold("Policy") + (f" of {_clean(_scope(policy))}" if with_scope else "")]
+    head = f"Policy of {_scope(policy)}" if with_scope else "Policy"
+    lines = [_bold(line) for line in _wrapped(head, "")]
     lines += _wrapped(f"asks for {policy['rule']}: " + ("holds" if policy["asks"] else "missing"))
     lines += _story(policy)
     if policy["cooldown"]:
@@ -206,6 +207,8 @@ def _alarm(alarm: dict[str, Any]) -> list[str]:
     lines = [f"  {_bold(_clean(name))} ({alarm['kind']}): {show.coloured(state)}{since}"]
     lines += _windows(alarm["kind"], alarm["windows"][:SHOWN_WINDOWS])
     lines += _story(alarm, "    ")
+    if not alarm["holds"]:
+        return lines  # what moves in a window like any other is chance
     if alarm["change"]:
         lines += _wrapped(alarm["change"], "    changed: ")
     for part in alarm["moved"][:SHOWN_MOVES]:

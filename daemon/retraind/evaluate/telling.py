@@ -18,6 +18,7 @@ from retraind.evaluate.references import panes_of
 from retraind.model import Counts
 from retraind.policy.alarms import Finding
 from retraind.policy.decide import Child
+from retraind.policy.explain import shows_drift
 from retraind.store.rows import Column, StoredRows
 from retraind.store.state import Transaction
 from retraind.webhook.attribution import FoundSession
@@ -31,7 +32,7 @@ READ_SPANS = 200_000
 
 
 class SessionFinder:
-    """Finds sessions of the series that has drifted most, in the window that made it alarm."""
+    """Finds sessions of the series that alarms most, in the window that made it alarm."""
 
     def __init__(self, rows: StoredRows, plans: Iterable[MonitorPlan], config: Config) -> None:
         self._rows = rows
@@ -42,21 +43,41 @@ class SessionFinder:
     def find(
         self, tx: Transaction, memory: Memory, series: Sequence[Series], alarmed: Sequence[Child]
     ) -> tuple[FoundSession, ...]:
-        """At most five, best first; none where nothing drifted, or the spans are gone.
+        """At most five, best first; none where no feature has moved, or the spans are gone.
 
-        `alarmed`: alarms of the policy whose series these are, the most important first.
+        `alarmed`: alarms of the policy whose series these are, the most important first. Of the
+        first whose window shows drift of features, alarmed or (with a fail rate) not yet.
         """
-        drifted = [child for child in alarmed if child.kind == "drift" and not child.version]
-        features = {each.name: each for each in self._plan(series).features}
-        drifted = [child for child in drifted if child.feature in features]
-        if not drifted or drifted[0].alarm.finding is None:
-            return ()
-        leading, window = drifted[0], drifted[0].alarm.finding
-        (own,) = [each for each in series if each.key == leading.series]
-        active = memory.references.get(own.id)
-        if active is None:
-            return ()
-        chosen = [features[each.feature] for each in drifted if each.series == leading.series]
+        by_key = {each.key: each for each in series}
+        for child in alarmed:
+            own, window = by_key[child.series], child.alarm.finding
+            active = memory.references.get(own.id)
+            if window is None or active is None:
+                continue
+            chosen = self._moved(tx, own, window)
+            if chosen:
+                return self._of_window(tx, memory, own, active, window, chosen)
+        return ()
+
+    def _moved(self, tx: Transaction, own: Series, window: Finding) -> list[FeaturePlan]:
+        """The features of which this window shows drift."""
+        rows = tx.read(
+            "last_results", series=[own.id], since=window.window_start_ns,
+            until=window.window_end_ns, windows=1,
+        ).to_pylist()  # fmt: skip
+        moved = {(row["feature"], row["kind"]) for row in rows if shows_drift(row)}
+        plan = self._plans[own.key.monitor]
+        return [each for each in plan.features if (each.name, each.kind) in moved]
+
+    def _of_window(
+        self,
+        tx: Transaction,
+        memory: Memory,
+        own: Series,
+        active: ActiveReference,
+        window: Finding,
+        chosen: Sequence[FeaturePlan],
+    ) -> tuple[FoundSession, ...]:
         found = self._read(memory, own, window, chosen)
         placed = self._place(tx, own, active, window, chosen, found)
         if not placed or not found.ids:
@@ -72,13 +93,10 @@ class SessionFinder:
             for each in best
         )  # fmt: skip
 
-    def _plan(self, series: Sequence[Series]) -> MonitorPlan:
-        return self._plans[series[0].key.monitor]
-
     def _read(
         self, memory: Memory, own: Series, window: Finding, features: Sequence[FeaturePlan]
     ) -> SessionValues:
-        plan = self._plan([own])
+        plan = self._plans[own.key.monitor]
         first_ns, last_ns = window.window_start_ns - CONTEXT_NS, window.window_end_ns
         source = own.source
         there = self._rows.rows_per_hour(*source, first_ns, last_ns)

@@ -218,6 +218,25 @@ def test_the_telling_sessions_are_planted_ones(make_world: Make) -> None:
     assert event["tellingSessions"][0]["traceIds"] == [traces[expected[0]]]
 
 
+def test_a_fail_rate_names_sessions_by_features_that_have_not_alarmed_yet(
+    make_world: Make,
+) -> None:
+    """The rate fires in its first window; the drift beside it has one window of two."""
+    bad = with_planted(6)
+    for span in bad.resource_spans[0].scope_spans[0].spans:
+        for event in span.events:
+            for field in event.attributes:
+                if field.key == "gen_ai.evaluation.score.value":
+                    field.value.double_value = 0.0
+    world = play(make_world, *(an_hour(hour, CALM) for hour in range(6)), bad, an_hour(7, CALM))
+    found, event = of_the_trigger(world)
+    assert {reason["kind"] for reason in event["reasons"]} == {"eval_fail_rate"}
+    sessions = [each["session_id"] for each in found["sessions"]]
+    # Which of the two cohorts leads is a matter of their rates: gold's rose further.
+    assert event["reasons"][0]["series"]["cohort"] == "gold"
+    assert sessions == [f"planted-6-{i:02}" for i in range(5)]
+
+
 def test_of_a_large_window_sessions_are_sampled_by_their_hash(
     make_world: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
