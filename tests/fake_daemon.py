@@ -62,6 +62,7 @@ EXPLANATION: dict[str, Any] = {
             "alarms": [
                 {
                     "feature": "intent", "version": "", "kind": "category", "state": "firing",
+                    "reference_kind": "seasonal",
                     "since": "2023-11-14T22:00:00.000Z", "holds": ["p = .0001 is below .001"],
                     "missing": ["1 of the last 3 windows shows it, 2 needed " * 3],
                     "windows": [RESULT], "change": None,

@@ -28,8 +28,8 @@ _GRAVEST = ("firing", "resolving", "pending", "immature", "no_data", "ok")
 _FOREVER_NS = 4_000_000_000 * 1_000_000_000  # 2096; DuckDB's nanoseconds end in 2262
 
 Row = Mapping[str, Any]
-Feature = tuple[str, str, str]
-"""feature, version, kind."""
+Feature = tuple[str, str, str, str]
+"""feature, version, kind, kind of reference."""
 
 
 def find_episode(state: State, config: Config, begins: str) -> Json | None:
@@ -127,8 +127,7 @@ def _tell_series(
         known = memories.get(row["id"], {})
         own = []
         for key in sorted(known.keys() | results.get(row["id"], {}).keys()):
-            kind = "eval_fail_rate" if key[2] == "rate" else "drift"
-            if only is not None and (kind, *key[:2], row["cohort"]) not in only:
+            if only is not None and _child(key, row["cohort"]) not in only:
                 continue
             if feature is not None and key[0] != feature:
                 continue
@@ -157,7 +156,7 @@ def _tell_alarm(
     maturity: str,
     until_ns: int,
 ) -> Json:
-    feature, version, kind = key
+    feature, version, kind, reference = key
     story = explain.tell_alarm(rows, monitor, maturity)
     holds = list(story.holds)
     if memory is not None and memory.state == "resolving":
@@ -171,6 +170,7 @@ def _tell_alarm(
         "feature": feature,
         "version": version,
         "kind": kind,
+        "reference_kind": reference,
         "state": None if memory is None else memory.state,
         "since": None if memory is None else timestamp(memory.since_ns),
         "holds": holds,
@@ -203,11 +203,12 @@ def _tell_policy(
             kind = "eval_fail_rate" if key[2] == "rate" else "drift"
             evaluated |= kind == "eval_fail_rate"
             if children is not None:
-                firing = (kind, *key[:2], cohorts[id_]) in children
+                firing = _child(key, cohorts[id_]) in children
                 firing &= kind == "drift" or explain.fail_rate_fires(rows, monitor)
             else:
                 firing = (memory := memories.get(id_, {}).get(key)) is not None and memory.is_firing
-            if firing and (kind != "drift" or explain.in_retrain_band(rows, monitor.detector)):
+            large = key[3] == "pinned" and explain.in_retrain_band(rows, monitor.detector)
+            if firing and (kind != "drift" or large):
                 held.setdefault(kind, _named(key[0], cohorts[id_]))
     rule = explain.tell_rule(monitor.policy, held, has_evaluations=evaluated)
     asked = {name: scope[name] for name in _SCOPE}
@@ -226,6 +227,17 @@ def _tell_policy(
     }
 
 
+def _key(row: Row) -> Feature:
+    return row["feature"], row["version"], row["kind"], row["reference_kind"]
+
+
+def _child(key: Feature, cohort: str) -> tuple[str, ...]:
+    """What an alarm is called among the children of its episode (policy/decide.py)."""
+    kind = "eval_fail_rate" if key[2] == "rate" else "drift"
+    others = () if key[3] == "pinned" else (key[3],)
+    return kind, *key[:2], cohort, *others
+
+
 def _named(feature: str, cohort: str) -> str:
     return f"{feature} of cohort {cohort}" if cohort else feature
 
@@ -241,7 +253,7 @@ def _results(state: State, ids: list[str], until_ns: int) -> dict[str, dict[Feat
     table = state.read("last_results", series=ids, since=0, until=until_ns, windows=WINDOWS)
     for row in table.to_pylist():
         own = found.setdefault(row["series_id"], {})
-        own.setdefault((row["feature"], row["version"], row["kind"]), []).append(row)
+        own.setdefault(_key(row), []).append(row)
     return found
 
 
@@ -250,8 +262,7 @@ def _memories(state: State, ids: Iterable[str]) -> dict[str, dict[Feature, Alarm
     found: dict[str, dict[Feature, AlarmMemory]] = {}
     for row in state.read("read_alarms").to_pylist():
         if row["series_id"] in wanted:
-            key = (row["feature"], row["version"], row["kind"])
-            found.setdefault(row["series_id"], {})[key] = alarms.from_json(row["memory"])
+            found.setdefault(row["series_id"], {})[_key(row)] = alarms.from_json(row["memory"])
     return found
 
 

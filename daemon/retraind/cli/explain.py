@@ -202,9 +202,12 @@ def _series(series: dict[str, Any]) -> list[str]:
 
 def _alarm(alarm: dict[str, Any]) -> list[str]:
     name = alarm["feature"] + (f" of {alarm['version']}" if alarm["version"] else "")
+    if alarm["reference_kind"] != "pinned":
+        name += f" against the {alarm['reference_kind']} reference"
     state = alarm["state"] or "not watched"
     since = f" since {_time(alarm['since'])}" if alarm["state"] else ""
-    lines = [f"  {_bold(_clean(name))} ({alarm['kind']}): {show.coloured(state)}{since}"]
+    lines = _wrapped(f"{name} ({alarm['kind']}): {state}{since}")
+    lines = [line.replace(f": {state}", f": {show.coloured(state)}") for line in lines]
     lines += _windows(alarm["kind"], alarm["windows"][:SHOWN_WINDOWS])
     lines += _story(alarm, "    ")
     if not alarm["holds"]:

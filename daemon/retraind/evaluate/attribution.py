@@ -80,7 +80,7 @@ def _ranked(
             row["p_value"],
         )
         for row in rows
-        if row["psi_corrected"] is not None
+        if row["psi_corrected"] is not None and row["reference_kind"] == "pinned"
     }  # fmt: skip
     return tuple(found[name] for name in rank_features(found)[:KEPT])
 

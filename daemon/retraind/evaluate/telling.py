@@ -65,7 +65,11 @@ class SessionFinder:
             "last_results", series=[own.id], since=window.window_start_ns,
             until=window.window_end_ns, windows=1,
         ).to_pylist()  # fmt: skip
-        moved = {(row["feature"], row["kind"]) for row in rows if shows_drift(row)}
+        moved = {
+            (row["feature"], row["kind"])
+            for row in rows
+            if row["reference_kind"] == "pinned" and shows_drift(row)
+        }
         plan = self._plans[own.key.monitor]
         return [each for each in plan.features if (each.name, each.kind) in moved]
 

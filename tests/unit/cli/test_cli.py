@@ -288,7 +288,13 @@ def test_explain(served: Served, retraind) -> None:  # type: ignore[no-untyped-d
     assert done.code == 0
     assert "\x1b" not in done.out  # neither colour without a terminal nor the service's name
     assert max(map(len, done.out.splitlines())) <= 80
-    for told in ("Episode ep_1", "drift: intent of cohort gold", "immature: 5 of 7 days", "refund"):
+    for told in (
+        "Episode ep_1",
+        "drift: intent of cohort gold",
+        "immature: 5 of 7 days",
+        "refund",
+        "intent against the seasonal reference",
+    ):
         assert told in done.out
     done = retraind("explain", "--data", served.data, "ep_1", "--json")
     assert json.loads(done.out)["episode"]["id"] == "ep_1"

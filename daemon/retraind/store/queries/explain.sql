@@ -31,7 +31,7 @@ limit 1
 
 -- name: last_results
 -- The newest results up to a time of every feature of some series, newest first.
-select series_id, feature, version, kind, window_start, window_end, sessions, n, m, method, verdict,
+select series_id, feature, version, kind, reference_kind, window_start, window_end, sessions, n, m, method, verdict,
        psi_corrected, psi_lower, p_value, in_family, rate, rate_lower, rate_upper, baseline_rate,
        baseline_upper, log_e_value, log_threshold, mean, contributions, change,
        epoch_ns(window_end) as end_ns
@@ -39,8 +39,8 @@ from state.windows
 where series_id in (select unnest($series))
   and window_end > make_timestamp_ns($since) and window_end <= make_timestamp_ns($until)
 qualify row_number() over (
-  partition by series_id, feature, version, kind order by window_end desc) <= $windows
-order by series_id, feature, version, kind, window_end desc
+  partition by series_id, feature, version, kind, reference_kind order by window_end desc) <= $windows
+order by series_id, feature, version, kind, reference_kind, window_end desc
 
 -- name: sessions_of_series
 -- Sessions of each series before its open window, and in it.
