@@ -25,6 +25,7 @@ from retraind.console.daemon import (
     SeriesStatus,
     Status,
     TriggerStatus,
+    Watched,
     WindowStatus,
 )
 from retraind.console.feedback import Senders
@@ -50,6 +51,46 @@ STATUS = Status(
         HoldStatus("hold_1", "deploy", "default", "bot", "prod", None, "bot 2 is new", T, T, 1),
     ),
 )
+SCOPE = {"monitor": "m", "service_name": "bot\x1b[2J", "environment": "prod", "model": "a"}
+RESULT = {
+    "window_end": "2023-11-14T22:00:00Z", "n": 300, "m": 2900, "psi_corrected": 0.3141592,
+    "psi_lower": 0.2, "p_value": 1.25e-9, "verdict": "retrain", "shows": True, "rate": None,
+}  # fmt: skip
+EXPLANATION: dict[str, Any] = {
+    "episode": {
+        "id": "ep_1", **SCOPE, "status": "open", "opened_at": "2023-11-14T22:00:00Z",
+        "closed_at": None, "trigger_id": None, "decided_for": None,
+        "asked_at": None,
+    },
+    "series": [
+        {
+            **SCOPE, "cohort": "gold", "reference": None, "maturity": "immature: 5 of 7 days",
+            "open_window": "280 sessions needed, 120 seen since 2023-11-14 22:00",
+            "alarms": [
+                {
+                    "feature": "intent", "version": "", "kind": "category", "state": "firing",
+                    "reference_kind": "seasonal",
+                    "since": "2023-11-14T22:00:00.000Z", "holds": ["p = .0001 is below .001"],
+                    "missing": ["1 of the last 3 windows shows it, 2 needed " * 3],
+                    "windows": [RESULT], "change": None,
+                    "moved": [
+                        {"label": "refund", "reference_share": 0.25, "current_share": 0.75,
+                         "contribution": 0.5}
+                    ],
+                }
+            ],
+        }
+    ],
+    "omitted": 3,
+    "policies": [
+        {
+            **SCOPE, "rule": "any of drift, schedule", "asks": True,
+            "holds": ["drift: intent of cohort gold"], "missing": ["schedule: not over"],
+            "cooldown": {"trigger_id": "rt_0", "ends": "2023-11-20T22:00:00.000Z"},
+        }
+    ],
+    "next": ["Retrain."],
+}  # fmt: skip
 TABLE = pa.table(
     {
         "at": pa.array([T + 123_456_789, None], pa.timestamp("ns")),
@@ -151,6 +192,18 @@ class FakeDaemon:
     async def erase(self, user: str | None, trace: str | None) -> dict[str, Any]:
         self._call("erase", user, trace)
         return {"files": 1, "rows": {"spans": 2}, "datasets": []}
+
+    async def episodes(self, limit: int) -> list[dict[str, Any]]:
+        self._call("episodes", limit)
+        return [{"id": "ep_1", "status": "open", "opened_at": None, "trigger_id": "rt_1"}]
+
+    async def episode(self, begins: str) -> dict[str, Any] | None:
+        self._call("episode", begins)
+        return EXPLANATION if begins == "ep_1" else None
+
+    async def explain(self, asked: Watched) -> dict[str, Any]:
+        self._call("explain", asked)
+        return EXPLANATION | {"episode": None}
 
     async def triggers(self, limit: int) -> list[dict[str, Any]]:
         self._call("triggers", limit)

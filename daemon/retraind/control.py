@@ -21,12 +21,14 @@ from retraind.console.daemon import (
     SeriesStatus,
     Status,
     TriggerStatus,
+    Watched,
     WindowStatus,
 )
 from retraind.difference import difference
 from retraind.errors import QueryError
 from retraind.evaluate.evaluator import Evaluator
 from retraind.evaluate.shown import GRAVITY
+from retraind.explain import explain_watched, find_episode
 from retraind.metrics.snapshot import Snapshot
 from retraind.model import Json, SeriesKey
 from retraind.pin import accept, fits, pin
@@ -244,6 +246,17 @@ class Control:
         table = await asyncio.to_thread(self._database.state.read, "list_triggers", limit=limit)
         rows: list[Json] = table.to_pylist()
         return rows
+
+    async def episodes(self, limit: int) -> Sequence[Json]:
+        table = await asyncio.to_thread(self._database.state.read, "list_episodes", limit=limit)
+        rows: list[Json] = table.to_pylist()
+        return rows
+
+    async def episode(self, begins: str) -> Json | None:
+        return await asyncio.to_thread(find_episode, self._database.state, self._config(), begins)
+
+    async def explain(self, asked: Watched) -> Json:
+        return await asyncio.to_thread(explain_watched, self._database.state, self._config(), asked)
 
 
 def _total(metric: Any) -> int:

@@ -116,12 +116,17 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """One bin or category: its shares in reference and window, and its part of the PSI."""
+    """One bin or category: its shares in reference and window, and its part of the PSI.
+
+    `residual`: of its count, about standard normal under no change, positive where the window has
+    more; 0 where it was not computed (drift/attribution.py).
+    """
 
     label: str
     reference_share: float
     current_share: float
     contribution: float
+    residual: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

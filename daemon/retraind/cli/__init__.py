@@ -17,6 +17,7 @@ import click
 
 from retraind import __version__
 from retraind.cli.erase import erase
+from retraind.cli.explain import episodes, explain
 from retraind.cli.feedback import feedback
 from retraind.cli.manage import reference, status, webhook
 from retraind.cli.query import sql
@@ -123,7 +124,9 @@ def version() -> int:
     return 0
 
 
-for _command in (status, sql, feedback, reference, mute, unmute, hold, webhook, erase):
+for _command in (
+    status, sql, episodes, explain, feedback, reference, mute, unmute, hold, webhook, erase,
+):  # fmt: skip
     cli.add_command(_command)
 
 

@@ -38,11 +38,21 @@ def as_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def coloured(word: str) -> str:
+    """A state in its colour, on a terminal."""
+    colour = _COLOURS.get(word) if sys.stdout.isatty() else None
+    return click.style(word, fg=colour) if colour else word
+
+
+def printable(text: str) -> str:
+    """Control characters of span content must not reach a terminal."""
+    return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)
+
+
 def _text(value: Any) -> str:
-    """A cell. Control characters of span content must not reach a terminal."""
     if value is None:
         return ""
     if isinstance(value, float):
         return f"{value:.6g}"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)
+    return printable(text)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
+from dataclasses import fields
 from typing import Any
 
 import pyarrow as pa
@@ -21,7 +22,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from retraind.console.body import HEADERS, json_response, read_body, read_object
-from retraind.console.daemon import Daemon, PinReference
+from retraind.console.daemon import Daemon, PinReference, Watched
 from retraind.console.encode import plain, rows, status_json
 from retraind.console.feedback import FeedbackRoutes, Senders
 from retraind.console.openapi import document
@@ -97,6 +98,9 @@ def admin_app(
             Route("/api/v1/holds", locked(quiet.holds)),
             Route("/api/v1/holds/{id}", locked(quiet.release), methods=["DELETE"]),
             Route("/api/v1/triggers", locked(routes.triggers)),
+            Route("/api/v1/episodes", locked(routes.episodes)),
+            Route("/api/v1/episodes/{id}", locked(routes.episode)),
+            Route("/api/v1/explain", locked(routes.explain)),
             Route("/api/v1/webhooks", locked(routes.webhooks)),
             Route("/api/v1/webhooks/retry", locked(routes.retry), methods=["POST"]),
             Route("/api/v1/webhooks/test", locked(routes.test), methods=["POST"]),
@@ -202,10 +206,29 @@ class _Routes:
         return json_response(plain(await self._daemon.erase(ids.get("user"), ids.get("trace"))))
 
     async def triggers(self, request: Request) -> Response:
-        text = request.query_params.get("limit", "100")
-        if not text.isdecimal() or not 1 <= int(text) <= 1000:
-            raise HTTPException(400, "limit must be a whole number from 1 to 1000")
-        return json_response({"triggers": plain(list(await self._daemon.triggers(int(text))))})
+        return json_response(
+            {"triggers": plain(list(await self._daemon.triggers(_limit(request))))}
+        )
+
+    async def episodes(self, request: Request) -> Response:
+        return json_response(
+            {"episodes": plain(list(await self._daemon.episodes(_limit(request))))}
+        )
+
+    async def episode(self, request: Request) -> Response:
+        begins = request.path_params["id"]
+        found = await self._daemon.episode(begins)
+        if found is None:
+            raise HTTPException(404, f"there is no episode or trigger {begins}")
+        return json_response(plain(found))
+
+    async def explain(self, request: Request) -> Response:
+        query = dict(request.query_params)
+        known = [field.name for field in fields(Watched)]
+        unknown = sorted(query.keys() - set(known))
+        if unknown:
+            raise HTTPException(400, f"unknown parameter {unknown[0]}; known: {', '.join(known)}")
+        return json_response(plain(await self._daemon.explain(Watched(**query))))
 
     async def webhooks(self, _: Request) -> Response:
         return json_response({"deliveries": plain(list(await self._daemon.webhooks()))})
@@ -267,6 +290,13 @@ def _read_arrow(body: bytes) -> pa.Table:
     except pa.ArrowException as error:
         raise HTTPException(400, "the body is not an Arrow IPC stream") from error
     return table
+
+
+def _limit(request: Request) -> int:
+    text = request.query_params.get("limit", "100")
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise HTTPException(400, "limit must be a whole number from 1 to 1000")
+    return int(text)
 
 
 def _text(body: dict[str, Any], name: str) -> str:

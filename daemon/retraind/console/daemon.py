@@ -220,6 +220,30 @@ class Daemon(Protocol):
     async def triggers(self, limit: int) -> Sequence[Json]:
         """The newest triggers, each with its event."""
 
+    async def episodes(self, limit: int) -> Sequence[Json]:
+        """The newest episodes, each with the trigger that it led to."""
+
+    async def episode(self, begins: str) -> Json | None:
+        """Why the episode or trigger whose id begins so asks, or not; None when there is none.
+
+        Raises QueryError when several begin so.
+        """
+
+    async def explain(self, asked: Watched) -> Json:
+        """What fires and what is missing for it. Raises QueryError when nothing matches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """Which alarms are to be explained. None matches every value."""
+
+    monitor: str | None = None
+    service_name: str | None = None
+    environment: str | None = None
+    model: str | None = None
+    cohort: str | None = None
+    feature: str | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class MuteRequest:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from retraind import __version__
+from retraind.console.daemon import Watched
 from retraind.model import Json
 from retraind.normalise.items import EVALUATION, FEEDBACK
 
@@ -43,6 +45,7 @@ def document() -> Json:
     by = {"parameters": [*one["parameters"], _parameter("by", "query", required=False)]}
     other = {"parameters": [*one["parameters"], _parameter("with", "query", required=False)]}
     limit = {"parameters": [_parameter("limit", "query", required=False)]}
+    watched = {"parameters": [_parameter(f.name, "query", required=False) for f in fields(Watched)]}
     schemas: Json = {}
     feedback = _items("Record feedback and labels", FEEDBACK, schemas)
     evaluations = _items("Record results of evaluators", EVALUATION, schemas)
@@ -85,6 +88,13 @@ def document() -> Json:
             "/api/v1/holds": {"get": _operation("Holds that stand", locked=True)},
             "/api/v1/holds/{id}": {"delete": _operation("Release a hold", named, locked=True)},
             "/api/v1/triggers": {"get": _operation("Newest triggers", limit, locked=True)},
+            "/api/v1/episodes": {"get": _operation("Newest episodes", limit, locked=True)},
+            "/api/v1/episodes/{id}": {
+                "get": _operation("Why an episode or trigger asks, or not", one, locked=True)
+            },
+            "/api/v1/explain": {
+                "get": _operation("What fires, and what is missing for it", watched, locked=True)
+            },
             "/api/v1/webhooks": {"get": _operation("List deliveries", locked=True)},
             "/api/v1/webhooks/retry": {"post": _operation("Deliver again", retry, locked=True)},
             "/api/v1/webhooks/test": {

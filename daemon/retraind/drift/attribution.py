@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 from scipy import special
@@ -15,6 +16,7 @@ from retraind.model import Counts, DriftResult
 from retraind.window.evaluations import MILLION
 
 TELLING = 5
+Cause = Literal["mix", "within", "both"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,43 @@ def _residual(reference: int, m: int, current: int, n: int) -> float:
     return (current - expected) / math.sqrt(variance) if variance > 0 else 0.0
 
 
-def rank_features(results: Mapping[str, DriftResult]) -> list[str]:
+_SHAPES = {
+    "location": ("lower", "higher"),
+    "spread": ("narrower", "wider"),
+    "skew": ("stretched downwards", "stretched upwards"),
+    "tail": ("lighter tails", "heavier tails"),
+}
+CLEAR = 2.5758293035489004
+"""A component counts as one that moved from here on: a z-value beyond 99 % of chance."""
+
+
+def shape_words(components: Mapping[str, float]) -> str:
+    """How a number changed, clearest first: `wider, higher`; empty when no component is clear.
+
+    `components`: z-values of the smooth test by name (drift/numbers.py). They are taken over the
+    ranks of the reference, where a large shift fills one end and so moves all of them: what is less
+    clear than the location is not told beside it.
+    """
+    clear = [name for _, name in sorted((-abs(z), name) for name, z in components.items())]
+    clear = [name for name in clear if abs(components[name]) >= CLEAR]
+    if "location" in clear:
+        clear = clear[: clear.index("location") + 1]
+    return ", ".join(_SHAPES[name][components[name] > 0] for name in clear)
+
+
+class Scored(Protocol):
+    """A result of a drift test."""
+
+    @property
+    def psi_corrected(self) -> float: ...
+    @property
+    def p_value(self) -> float: ...
+
+
+Name = TypeVar("Name", str, tuple[str, str, str, str])
+
+
+def rank_features(results: Mapping[Name, Scored]) -> list[Name]:
     """Names of features, the most drifted first: by corrected PSI, then p-value, then name."""
     return sorted(
         results, key=lambda name: (-results[name].psi_corrected, results[name].p_value, name)
@@ -103,15 +141,30 @@ class MeanShift:
     within_p: float
     cohorts: tuple[CohortShift, ...]
 
+    @property
+    def cause(self) -> Cause:
+        """What explains at least two thirds of it; both where neither does."""
+        mix, within = abs(self.mix), abs(self.within)
+        if mix >= 2 * within:
+            return "mix"
+        return "within" if within >= 2 * mix else "both"
 
-def split_change(reference: Mapping[str, Counts], current: Mapping[str, Counts]) -> MeanShift:
+
+def split_change(
+    reference: Mapping[str, Counts],
+    current: Mapping[str, Counts],
+    *,
+    traffic: tuple[Mapping[str, float], Mapping[str, float]] | None = None,
+) -> MeanShift:
     """Split the change of a rate's or score's mean over cohorts; both map cohort -> counts.
 
     With shares w, w' of sessions and means r, r': mix is the sum of (w' - w)(r + r')/2, within that
     of (w + w')/2 (r' - r) (Kitagawa 1955; exact). A cohort's mix is shown against the mean of all,
     which leaves the sum as it is: more sessions in a cohort of average quality change nothing. The
     error takes shares as given, and a cohort's variance from both sides together, about their
-    common mean, as a test of "nothing has changed" does. Raises ValueError when a side has no
+    common mean, as a test of "nothing has changed" does. `traffic`: what the shares are of instead,
+    reference and current, by cohort; where sides were counted over different times, or only some
+    calls are judged, numbers of judged sessions are no shares. Raises ValueError when a side has no
     sessions, or for counts that are neither rates nor scores.
     """
     names = sorted(reference.keys() | current.keys())
@@ -120,9 +173,13 @@ def split_change(reference: Mapping[str, Counts], current: Mapping[str, Counts])
     m, n = before[:, 0], after[:, 0]
     if not m.sum() or not n.sum():
         raise ValueError("a side has no sessions to compare")
+    if traffic is not None:
+        m, n = (np.array([side.get(name, 0.0) for name in names]) for side in traffic)
+        if not m.sum() or not n.sum():
+            raise ValueError("a side has no traffic to compare")
     w, v = m / m.sum(), n / n.sum()
     r, s = _means(before, after), _means(after, before)
-    middle = (before[:, 1].sum() / m.sum() + after[:, 1].sum() / n.sum()) / 2
+    middle = float(w @ r + v @ s) / 2
     mix, within = (v - w) * ((r + s) / 2 - middle), (w + v) / 2 * (s - r)
     error = math.sqrt(float(((w + v) / 2) ** 2 @ _variances(before, after)))
     total = math.fsum(within.tolist())

@@ -39,7 +39,7 @@ def compare_categories(reference: Counts, current: Counts) -> DriftResult:
     estimate of unseen mass). Otherwise every long tail would show new categories in each window.
     Raises ValueError when a side has no sessions.
     """
-    table = _merged(_table(reference, current))
+    table = cells(reference, current)
     r = np.asarray([row[0] for row in table.values()], dtype=np.int64)
     c = np.asarray([row[1] for row in table.values()], dtype=np.int64)
     effect = distance(r, c)
@@ -79,6 +79,11 @@ def _of_known(table: Table) -> Distance:
         }
     rows = np.asarray(list(_merged(table).values()), dtype=np.int64)
     return distance(rows[:, 0], rows[:, 1])
+
+
+def cells(reference: Counts, current: Counts) -> Table:
+    """What is compared: label -> (reference, current) sessions, rare categories folded."""
+    return _merged(_table(reference, current))
 
 
 def _table(reference: Counts, current: Counts) -> Table:

@@ -77,9 +77,16 @@ def smooth_components(reference: IntArray, current: IntArray) -> FloatArray:
 
 def _effect(reference: Counts, current: Counts, bins: NumericBins) -> tuple[Distance, list[str]]:
     """The distance on merged bins, and the labels of those."""
+    merged, r, c = merged_counts(reference, current, bins)
+    return distance(r, c), merged.labels()
+
+
+def merged_counts(
+    reference: Counts, current: Counts, bins: NumericBins
+) -> tuple[NumericBins, IntArray, IntArray]:
+    """The bins that are compared, small ones joined, and what each side has in them."""
     r, c = count_in(reference, bins), count_in(current, bins)
     groups = adjacent_groups(r, c)
     starts = [group.start for group in groups]
     edges = tuple(bins.edges[group.stop - 1] for group in groups[:-1])
-    result = distance(np.add.reduceat(r, starts), np.add.reduceat(c, starts))
-    return result, NumericBins(edges).labels()
+    return NumericBins(edges), np.add.reduceat(r, starts), np.add.reduceat(c, starts)

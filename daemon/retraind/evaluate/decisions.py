@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import structlog
 
 from retraind.config.settings import Config
+from retraind.evaluate.attribution import attribute, to_json
 from retraind.evaluate.memory import Memory, Source
 from retraind.evaluate.tables import rows_table, timestamp
-from retraind.evaluate.trigger import trigger_of
+from retraind.evaluate.telling import SessionFinder
+from retraind.evaluate.trigger import ranked, trigger_of
 from retraind.model import SeriesKey
 from retraind.policy import decide
 from retraind.policy.decide import Child, Decision, PolicyKey, PolicyMemory
 from retraind.store.state import Transaction
 from retraind.telemetry import Telemetry
+from retraind.webhook.attribution import Attribution
 from retraind.webhook.event import build_event
 from retraind.webhook.outbox import outbox_rows
 
@@ -42,9 +46,12 @@ class Pinned(NamedTuple):
 class Decider:
     """Steps the policies whose series had windows, and writes what they decide."""
 
-    def __init__(self, config: Config, telemetry: Telemetry) -> None:
-        self._policies = {monitor.name: monitor.policy for monitor in config.monitors}
-        self._detectors = {monitor.name: monitor.detector for monitor in config.monitors}
+    def __init__(
+        self, config: Config, telemetry: Telemetry, sessions: SessionFinder | None = None
+    ) -> None:
+        """Without `sessions`, for want of stored spans, triggers name none."""
+        self._sessions = sessions
+        self._monitors = config.monitors_by_name
         self._destinations = config.destinations
         self._telemetry = telemetry
 
@@ -63,7 +70,7 @@ class Decider:
             before = memory.policies.get(key, PolicyMemory())
             own = children[key]
             after, decisions = decide.decide(
-                key, before, own, end_ns, self._policies[key.monitor],
+                key, before, own, end_ns, self._monitors[key.monitor].policy,
                 has_evaluations=any(child.kind == "eval_fail_rate" for child in own),
                 mutes=memory.mutes.values(), holds=memory.holds.values(),
             )  # fmt: skip
@@ -71,7 +78,7 @@ class Decider:
                 memory.policies[key] = after
                 _write_policy(tx, key, after)
             for decision in decisions:
-                self._write(tx, key, decision, own, now_ns)
+                self._write(tx, memory, key, decision, own, now_ns)
                 decided.append(Decided(key, decision))
         return decided
 
@@ -81,9 +88,14 @@ class Decider:
         Those of low traffic may be a week long.
         """
         found = [
-            (decide.due_ns(key, policy, self._policies[key.monitor], memory.holds.values()), key)
+            (
+                decide.due_ns(
+                    key, policy, self._monitors[key.monitor].policy, memory.holds.values()
+                ),
+                key,
+            )
             for key, policy in memory.policies.items()
-            if (key.service_name, key.environment) == source and key.monitor in self._policies
+            if (key.service_name, key.environment) == source and key.monitor in self._monitors
         ]
         return sorted((at, key) for at, key in found if at is not None and at <= until_ns)
 
@@ -113,29 +125,53 @@ class Decider:
     def _write(
         self,
         tx: Transaction,
+        memory: Memory,
         key: PolicyKey,
         decision: Decision,
         children: list[Child],
         now_ns: int,
     ) -> None:
         if decision.kind == "open_episode":
-            tx.append("episodes", rows_table([_episode_row(key, decision)]))
+            found = self._attribute(tx, memory, key, decision, children)
+            tx.append("episodes", rows_table([_episode_row(key, decision, found)]))
         elif decision.kind == "join":
             tx.run("join_episode", id=decision.episode_id, children=json.dumps(decision.children))
         elif decision.kind == "close_episode":
             tx.run("close_episode", id=decision.episode_id, closed=decision.at_ns)
         elif decision.kind == "trigger":
-            self._write_trigger(tx, key, decision, children, now_ns)
+            self._write_trigger(tx, memory, key, decision, children, now_ns)
+
+    def _attribute(
+        self,
+        tx: Transaction,
+        memory: Memory,
+        key: PolicyKey,
+        decision: Decision,
+        children: list[Child],
+    ) -> Attribution:
+        series = [each for each in memory.series.values() if each.policy == key]
+        return attribute(tx, memory, series, decision, children, self._monitors[key.monitor])
 
     def _write_trigger(
         self,
         tx: Transaction,
+        memory: Memory,
         key: PolicyKey,
         decision: Decision,
         children: list[Child],
         now_ns: int,
     ) -> None:
-        trigger = trigger_of(key, decision, children, self._detectors[key.monitor])
+        found = self._attribute(tx, memory, key, decision, children)
+        detector = self._monitors[key.monitor].detector
+        alarmed = ranked(decision, children, detector)
+        series = [each for each in memory.series.values() if each.policy == key]
+        if self._sessions is not None and alarmed:
+            sessions = self._sessions.find(tx, memory, series, alarmed)
+            found = replace(found, sessions=sessions)
+        if decision.episode_id:
+            tx.run("attribute_episode", id=decision.episode_id, attribution=to_json(found))
+        trigger = trigger_of(key, decision, children, detector)
+        trigger = replace(trigger, attribution=found)
         longest = max((d.expire_after for d in self._destinations), default=86400.0)
         expires_ns = now_ns + int(longest * 1e9)
         body = build_event(
@@ -181,7 +217,7 @@ def _write_policy(tx: Transaction, key: PolicyKey, memory: PolicyMemory) -> None
     tx.append("policies", rows_table([{**key._asdict(), "memory": decide.to_json(memory)}]))
 
 
-def _episode_row(key: PolicyKey, decision: Decision) -> dict[str, Any]:
+def _episode_row(key: PolicyKey, decision: Decision, found: Attribution) -> dict[str, Any]:
     return {
         "id": decision.episode_id,
         **key._asdict(),
@@ -189,4 +225,5 @@ def _episode_row(key: PolicyKey, decision: Decision) -> dict[str, Any]:
         "closed_at": None,
         "status": "open",
         "children": json.dumps(decision.children),
+        "attribution": to_json(found),
     }

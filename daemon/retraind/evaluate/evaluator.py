@@ -22,6 +22,7 @@ from retraind.evaluate.decisions import Decider
 from retraind.evaluate.memory import Memory, load
 from retraind.evaluate.panes import PaneBuilder
 from retraind.evaluate.publish import Publisher
+from retraind.evaluate.telling import SessionFinder
 from retraind.evaluate.tidy import tidy
 from retraind.evaluate.windows import WindowEvaluator
 from retraind.metrics.snapshot import Snapshot
@@ -144,7 +145,8 @@ class Evaluator:
 
     def _build(self, config: Config) -> _Stages:
         plans = [MonitorPlan.from_settings(monitor) for monitor in config.monitors]
-        decider = Decider(config, self._telemetry)
+        sessions = SessionFinder(self._rows, plans, config)
+        decider = Decider(config, self._telemetry, sessions)
         return _Stages(
             config,
             PaneBuilder(self._rows, self._state, plans, config, self._telemetry),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from retraind.config.settings import Detector, EvalSettings, WindowSettings
+from retraind.drift.attribution import movements, shape_words
 from retraind.drift.bands import verdict
 from retraind.drift.compare import FrozenBins, compare
 from retraind.drift.family import select
@@ -254,9 +255,16 @@ def _evidence(outcome: Outcome, sensitivity: Sensitivity) -> dict[str, Any]:
             "n": drift.n,
             "m": drift.m,
             "contributions": [
-                [part.label, part.reference_share, part.current_share, part.contribution]
-                for part in drift.contributions[:TOP_CONTRIBUTIONS]
+                [
+                    part.label,
+                    part.reference_share,
+                    part.current_share,
+                    part.contribution,
+                    part.residual,
+                ]
+                for part in movements(drift)[:TOP_CONTRIBUTIONS]
             ],
+            "change": shape_words(drift.components),
         }
     elif outcome.rate is not None:
         rate = outcome.rate

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 
+from retraind.drift.attribution import movements, shape_words
 from retraind.evaluate.findings import TOP_CONTRIBUTIONS, Outcome
 from retraind.model import Counts
 
@@ -74,15 +76,14 @@ def _drift_columns(outcome: Outcome) -> dict[str, Any]:
         "kl_current_reference", "js_distance", "statistic", "degrees_of_freedom", "p_value",
     )  # fmt: skip
     parts = [
-        {
-            "label": part.label,
-            "reference_share": part.reference_share,
-            "current_share": part.current_share,
-            "contribution": part.contribution,
-        }
-        for part in drift.contributions[:TOP_CONTRIBUTIONS]
+        asdict(part) | {"direction": "up" if part.residual > 0 else "down"}
+        for part in movements(drift)[:TOP_CONTRIBUTIONS]
     ]
-    return {name: getattr(drift, name) for name in names} | {"contributions": json.dumps(parts)}
+    return {name: getattr(drift, name) for name in names} | {
+        "contributions": json.dumps(parts),
+        "components": json.dumps(dict(drift.components)) if drift.components else None,
+        "change": shape_words(drift.components) or None,
+    }
 
 
 def _rate_columns(outcome: Outcome) -> dict[str, Any]:

@@ -25,13 +25,12 @@ def trigger_of(
     Every alarm of the episode that still fires is a reason: those that decided come first, then the
     others, by how far each is above its threshold. A schedule without alarm is the reason itself.
     """
-    concerned = [child for child in children if child.id in set(decision.children)]
-    ranked = sorted(concerned, key=lambda child: _rank(child, decision, detector))
-    reasons = [_reason(child, decision, detector) for child in ranked]
+    alarmed = ranked(decision, children, detector)
+    reasons = [_reason(child, decision, detector) for child in alarmed]
     if "schedule" in decision.reasons:
-        before = sum(_decided(child, decision) for child in ranked)
+        before = sum(_decided(child, decision) for child in alarmed)
         reasons.insert(before, Reason(kind="schedule"))
-    alarms = [_alarm(child) for child in ranked]
+    alarms = [_alarm(child) for child in alarmed]
     return Trigger(
         id=decision.trigger_id,
         episode_id=decision.episode_id,
@@ -49,6 +48,12 @@ def trigger_of(
         reasons_omitted=max(0, len(reasons) - MAX_REASONS),
         children_omitted=max(0, len(alarms) - MAX_CHILDREN),
     )
+
+
+def ranked(decision: Decision, children: Sequence[Child], detector: Detector) -> list[Child]:
+    """The alarms of a decision, the most important first."""
+    concerned = [child for child in children if child.id in set(decision.children)]
+    return sorted(concerned, key=lambda child: _rank(child, decision, detector))
 
 
 def _decided(child: Child, decision: Decision) -> bool:
@@ -88,6 +93,7 @@ def _reason(child: Child, decision: Decision, detector: Detector) -> Reason:
         window_ns=(finding.window_start_ns, finding.window_end_ns),
         reference_id=evidence.get("reference_id", ""),
         contributions=_contributions(evidence.get("contributions", ())),
+        change=evidence.get("change", ""),
     )
 
 

@@ -15,20 +15,23 @@ def deciding(
 ) -> tuple[str, ...]:
     """The reasons for which the policy asks, or none. `held` are those that hold now."""
     present = {*held, "schedule"} if due else set(held)
-    if policy.all is not None:
-        named: tuple[str, ...] = policy.all
-        needed = len(named)
-    elif policy.of is not None and policy.k is not None:
-        named, needed = policy.of, policy.k
-    else:
-        named, needed = policy.any if policy.any is not None else DEFAULT_REASONS, 1
-        if policy.any is None and not has_evaluations:
-            named = (*named, "drift")
-        named = (*named, "schedule")
+    named, needed = named_reasons(policy, has_evaluations=has_evaluations)
     reasons = tuple(reason for reason in dict.fromkeys(named) if reason in present)
     if len(reasons) >= needed and reasons:
         return reasons
     return by_schedule_alone(policy, due=due)
+
+
+def named_reasons(policy: Policy, *, has_evaluations: bool) -> tuple[tuple[str, ...], int]:
+    """The reasons that a policy counts, and how many of them it takes."""
+    if policy.all is not None:
+        return policy.all, len(policy.all)
+    if policy.of is not None and policy.k is not None:
+        return policy.of, policy.k
+    named: tuple[str, ...] = policy.any if policy.any is not None else DEFAULT_REASONS
+    if policy.any is None and not has_evaluations:
+        named = (*named, "drift")
+    return (*named, "schedule"), 1
 
 
 def by_schedule_alone(policy: Policy, *, due: bool) -> tuple[str, ...]:

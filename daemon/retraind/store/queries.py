@@ -18,6 +18,9 @@ _OBJECT = re.compile(
     re.MULTILINE,
 )
 
+_SPANS_COLUMN = re.compile(
+    r"^COMMENT ON COLUMN spans\.(?!(?:resource|norm_source) ).*;$", re.MULTILINE
+)
 _COMMENT = re.compile(
     r"""^COMMENT ON (?:TABLE|VIEW) "?(\w+)"? IS ('(?:[^']|'')*');$""", re.MULTILINE
 )
@@ -60,10 +63,14 @@ def table_comments(name: str) -> dict[str, str]:
     return dict(_COMMENT.findall(_schema(name)))
 
 
+@cache
 def _schema(name: str) -> str:
     if name == "state":
         return "\n".join(migration.script for migration in migrations())
-    return files(__package__).joinpath("schema", f"{name}.sql").read_text(encoding="utf-8")
+    text = files(__package__).joinpath("schema", f"{name}.sql").read_text(encoding="utf-8")
+    # The rows of the view spans: its columns mean the same there.
+    rows = [line.replace(" spans.", " span_rows.", 1) for line in _SPANS_COLUMN.findall(text)]
+    return "\n".join([text, *rows])
 
 
 def parse_queries(text: str) -> dict[str, str]:

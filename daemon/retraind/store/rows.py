@@ -100,6 +100,30 @@ class StoredRows:
             pane_start=pane_ns,
         )  # fmt: skip
 
+    def window_spans(
+        self,
+        service_name: str,
+        environment: str,
+        first_ns: int,
+        last_ns: int,
+        through: int,
+        columns: Mapping[str, Column],
+        *,
+        one_in: int = 1,
+    ) -> pa.Table:
+        """Spans of [first_ns, last_ns) up to a seq, in traces that the source takes part in.
+
+        With PANE_COLUMNS and `columns`. Of one in so many sessions, chosen by the hash of their id.
+        """
+        wanted = {alias: column for alias, column in columns.items() if alias not in PANE_COLUMNS}
+        return self._reader.fetch_sql(
+            named_queries()["window_spans"].replace("{extra}", _selected(wanted)),
+            first_ns=first_ns, last_ns=last_ns,
+            ranges={"span_details": Range(first_ns - HOUR_NS, last_ns + HOUR_NS)},
+            service_name=service_name, environment=environment, through=through,
+            below=f"{2**32 // one_in:09x}",
+        )  # fmt: skip
+
     def judged_spans(
         self,
         service_name: str,

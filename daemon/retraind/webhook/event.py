@@ -73,6 +73,10 @@ def _leave_one_out(requested: pb.RetrainRequested) -> bool:
     elif len(requested.reasons) > 1:
         del requested.reasons[-1]
         requested.reasons_omitted += 1
+    elif requested.moved_features:
+        del requested.moved_features[-1]
+    elif requested.mean_shifts:
+        del requested.mean_shifts[-1]
     elif requested.reasons and requested.reasons[0].contributions:
         del requested.reasons[0].contributions[-1]
     else:

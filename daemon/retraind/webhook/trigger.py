@@ -6,12 +6,13 @@ The fields mirror proto/retraind/v1/trigger.proto. Times are event time in nanos
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from retraind.model import Contribution, SeriesKey
 from retraind.webhook import trigger_pb2 as pb
+from retraind.webhook.attribution import Attribution, add_attribution
 
 LABEL_CHARACTERS = 120
 CAUSE_CHARACTERS = 300
@@ -41,6 +42,7 @@ class Reason:
     reference_id: str = ""
     contributions: tuple[Contribution, ...] = ()
     reference_kind: str = ""
+    change: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +87,12 @@ class Trigger:
     causes: tuple[Cause, ...] = ()
     reasons_omitted: int = 0
     children_omitted: int = 0
+    attribution: Attribution = field(default_factory=Attribution)
 
 
 def message(trigger: Trigger) -> pb.RetrainRequested:
     """The protobuf message of a trigger."""
-    return pb.RetrainRequested(
+    requested = pb.RetrainRequested(
         id=trigger.id,
         episode_id=trigger.episode_id,
         monitor=trigger.monitor,
@@ -111,6 +114,8 @@ def message(trigger: Trigger) -> pb.RetrainRequested:
         reasons_omitted=trigger.reasons_omitted,
         children_omitted=trigger.children_omitted,
     )
+    add_attribution(requested, trigger.attribution)
+    return requested
 
 
 def timestamp(ns: int) -> Timestamp:
@@ -158,9 +163,11 @@ def _reason(reason: Reason) -> pb.Reason:
                 reference_share=part.reference_share,
                 current_share=part.current_share,
                 contribution=part.contribution,
+                residual=part.residual,
             )
             for part in reason.contributions
         ],
+        change=reason.change,
     )
 
 

@@ -66,7 +66,7 @@ class PaneBuild:
 
 
 @dataclass(slots=True)
-class _Calls:
+class Calls:
     """Leaf inference spans of one monitor: `row` in Traces, the hour of the pane, the series."""
 
     row: Ints
@@ -93,7 +93,7 @@ def build_panes(
     outside the range are context only.
     """
     first, last = first_ns // HOUR_NS, -(-last_ns // HOUR_NS)
-    build = _Build(load_traces(spans), limits)
+    build = Build(load_traces(spans), limits)
     build.judgements = load_judgements(evaluations, build.traces, first, last)
     in_range = (build.traces.hour >= first) & (build.traces.hour < last)
     leaves = np.flatnonzero(build.traces.leaf & in_range)
@@ -118,7 +118,7 @@ def build_panes(
     )
 
 
-class _Build:
+class Build:
     """What the steps share: the spans, columns (each computed once), and the rows so far."""
 
     judgements: Judgements
@@ -174,7 +174,7 @@ class _Build:
         cohort = nothing if plan.cohort is None else self.resolved(plan.cohort)
         return [self.text("service_name"), self.text("environment"), self.model(), cohort]
 
-    def calls(self, plan: MonitorPlan, leaves: Ints) -> _Calls:
+    def calls(self, plan: MonitorPlan, leaves: Ints) -> Calls:
         """The calls of the range, and those that an evaluation of the range judges."""
         service, environment, model, cohort = self._key_codes(plan)
         matched = _equals(service, plan.service_name) & _equals(environment, plan.environment)
@@ -185,9 +185,9 @@ class _Build:
         none = np.full(len(rows), -1, np.int64)
         codes = (service.index, environment.index, model.index, cohort.index)
         series, _ = group(pack(*(code[row] for code in codes)))
-        return _Calls(row, hour, series, np.concatenate((none, judged)))
+        return Calls(row, hour, series, np.concatenate((none, judged)))
 
-    def keys(self, plan: MonitorPlan, calls: _Calls) -> list[tuple[int, SeriesKey]]:
+    def keys(self, plan: MonitorPlan, calls: Calls) -> list[tuple[int, SeriesKey]]:
         """First hour and key of each series code of `calls`."""
         order = np.lexsort((calls.hour, calls.series))
         firsts = order[starts_of_runs(calls.series[order])]
@@ -201,7 +201,7 @@ class _Build:
             for hour, key in zip(hours, zip(*columns, strict=True), strict=True)
         ]
 
-    def units(self, calls: _Calls) -> tuple[Ints, Ints, Bools]:
+    def units(self, calls: Calls) -> tuple[Ints, Ints, Bools]:
         """Pane code and session (or trace) code of each call; the panes that count traces."""
         pane, _ = group(pack(calls.series, calls.hour))
         session, trace = self.traces.session[calls.row], self.traces.trace[calls.row]
@@ -218,7 +218,7 @@ class _Build:
         unit: Ints = np.where(by_trace[pane], session.max(initial=-1) + 1 + trace, session)
         return pane, unit, by_trace
 
-    def distributions(self, plan: MonitorPlan, everything: _Calls, others: Ints) -> None:
+    def distributions(self, plan: MonitorPlan, everything: Calls, others: Ints) -> None:
         """Number of sessions, and one value a session of every feature."""
         own = np.flatnonzero(everything.judgement < 0)
         calls = _take(everything, own)
@@ -242,7 +242,7 @@ class _Build:
         rows = tally_categories(pane_of[owner], codes, sessions, self.limits.categories)
         self._append(rows, series, hours, VERSIONS, "category")
         for feature in plan.features:
-            owner, row = carriers.chosen(self._carried(feature), feature.anywhere)
+            owner, row = carriers.chosen(self.carried(feature), feature.anywhere)
             if feature.kind == "number":
                 values = self.number(feature.source.alias)[row] * feature.scale
                 rows = tally_numbers(pane_of[owner], values, sessions)
@@ -252,13 +252,13 @@ class _Build:
                 rows = tally_categories(pane_of[owner], codes, sessions, self.limits.categories)
             self._append(rows, series, hours, feature.name, feature.kind)
 
-    def _carried(self, feature: FeaturePlan) -> Bools:
+    def carried(self, feature: FeaturePlan) -> Bools:
         if feature.kind == "number":
             carried = np.isfinite(self.number(feature.source.alias))
             return np.asarray(carried & ~self.repeated() if feature.once else carried)
         return self.text(feature.source.alias).index >= 0
 
-    def quality(self, plan: MonitorPlan, everything: _Calls) -> None:
+    def quality(self, plan: MonitorPlan, everything: Calls) -> None:
         """Scores and fail rates of the evaluations, by eval, version and judge."""
         calls = _take(everything, np.flatnonzero(everything.judgement >= 0))
         if len(calls.row) == 0:
@@ -280,7 +280,7 @@ class _Build:
                 self._scores(part, units, text, label)
                 self._rates(part, units, verdict[of], text, label)
 
-    def _scores(self, calls: _Calls, unit: Ints, name: str, version: str) -> None:
+    def _scores(self, calls: Calls, unit: Ints, name: str, version: str) -> None:
         score = self.judgements.score[calls.judgement]
         scored = ~np.isnan(score)
         calls, unit = _take(calls, np.flatnonzero(scored)), unit[scored]
@@ -289,7 +289,7 @@ class _Build:
         rows = tally_scores(pane, total, count, len(series))
         self._append(rows, series, hours, name, "score", version)
 
-    def _rates(self, calls: _Calls, unit: Ints, verdict: Ints, name: str, version: str) -> None:
+    def _rates(self, calls: Calls, unit: Ints, verdict: Ints, name: str, version: str) -> None:
         known = np.flatnonzero(verdict >= 0)
         failed = 1 - verdict[known]
         pane, (fails, count), (series, hours) = _by_session(
@@ -316,12 +316,12 @@ def _equals(codes: Codes, text: str | None) -> Bools:
     return np.asarray(codes.index == code)
 
 
-def _take(calls: _Calls, at: Ints) -> _Calls:
-    return _Calls(calls.row[at], calls.hour[at], calls.series[at], calls.judgement[at])
+def _take(calls: Calls, at: Ints) -> Calls:
+    return Calls(calls.row[at], calls.hour[at], calls.series[at], calls.judgement[at])
 
 
 def _by_session(
-    calls: _Calls, unit: Ints, *values: Ints
+    calls: Calls, unit: Ints, *values: Ints
 ) -> tuple[Ints, list[Ints], tuple[Ints, Ints]]:
     """Pane of each session, sums of the values by session, and series and hour of each pane."""
     pane = group(pack(calls.series, calls.hour))[0]

@@ -28,7 +28,7 @@ from click.testing import CliRunner
 from fake_daemon import REFERENCE, TABLE, FakeDaemon, an_app
 from retraind.cli import cli, run
 from retraind.console import unix
-from retraind.console.daemon import PinReference
+from retraind.console.daemon import PinReference, Watched
 from retraind.errors import ConfigError, QueryError, StartError
 from retraind.receive.auth import Tokens
 
@@ -325,6 +325,39 @@ def test_holds(served: Served, retraind) -> None:  # type: ignore[no-untyped-def
     assert retraind("hold", "release", "hold_1", *where).out == "hold_1 released\n"
     ((name, hold_id, _),) = served.daemon.calls
     assert (name, hold_id) == ("release", "hold_1")
+
+
+def test_episodes(served: Served, retraind) -> None:  # type: ignore[no-untyped-def]
+    done = retraind("episodes", "--data", served.data, "--limit", 5)
+    assert done.code == 0
+    assert "ep_1" in done.out
+    assert served.daemon.calls == [("episodes", 5)]
+
+
+def test_explain(served: Served, retraind) -> None:  # type: ignore[no-untyped-def]
+    done = retraind("explain", "--data", served.data, "ep_1")
+    assert done.code == 0
+    assert "\x1b" not in done.out  # neither colour without a terminal nor the service's name
+    assert max(map(len, done.out.splitlines())) <= 80
+    for told in (
+        "Episode ep_1",
+        "drift: intent of cohort gold",
+        "immature: 5 of 7 days",
+        "refund",
+        "intent against the seasonal reference",
+    ):
+        assert told in done.out
+    done = retraind("explain", "--data", served.data, "ep_1", "--json")
+    assert json.loads(done.out)["episode"]["id"] == "ep_1"
+    assert retraind("explain", "--data", served.data, "ep_9").code == 1
+
+
+def test_explain_what_did_not_fire(served: Served, retraind) -> None:  # type: ignore[no-untyped-def]
+    done = retraind("explain", "--data", served.data, "--monitor", "m", "--service", "bot")
+    assert "280 sessions needed, 120 seen" in done.out
+    assert served.daemon.calls == [("explain", Watched(monitor="m", service_name="bot"))]
+    assert retraind("explain", "--data", served.data).code == 2
+    assert retraind("explain", "--data", served.data, "ep_1", "--monitor", "m").code == 2
 
 
 def test_no_daemon(tmp_path: Path, retraind) -> None:  # type: ignore[no-untyped-def]

@@ -13,7 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 from fake_daemon import REFERENCE, STATUS, TABLE, FakeDaemon, an_app
-from retraind.console.daemon import MuteRequest, PinReference
+from retraind.console.daemon import MuteRequest, PinReference, Watched
 from retraind.console.encode import status_json
 from retraind.console.page import render
 from retraind.errors import ConfigError, QueryError, StoreUnavailable
@@ -52,6 +52,9 @@ LOCKED = [
     ("POST", "/api/v1/references/ref_1/accept"),
     ("GET", "/api/v1/references/ref_1/diff"),
     ("GET", "/api/v1/triggers"),
+    ("GET", "/api/v1/episodes"),
+    ("GET", "/api/v1/episodes/ref_1"),
+    ("GET", "/api/v1/explain"),
     ("GET", "/api/v1/webhooks"),
     ("POST", "/api/v1/webhooks/retry"),
     ("POST", "/api/v1/webhooks/test"),
@@ -341,3 +344,14 @@ def test_erase_takes_a_user_or_a_trace() -> None:
     for body in ({}, {"user": "a", "trace": "b"}, {"user": ""}, {"users": "a"}):
         assert client.post("/api/v1/erase", json=body).status_code == 400
     assert len(daemon.calls) == 2
+
+
+def test_episodes_and_explanations(socket: TestClient, daemon: FakeDaemon) -> None:
+    assert socket.get("/api/v1/episodes?limit=3").json()["episodes"][0]["id"] == "ep_1"
+    assert socket.get("/api/v1/episodes?limit=0").status_code == 400
+    assert socket.get("/api/v1/episodes/ep_1").json()["episode"]["id"] == "ep_1"
+    assert socket.get("/api/v1/episodes/ep_9").status_code == 404
+    assert socket.get("/api/v1/explain?monitor=m&feature=intent").status_code == 200
+    assert socket.get("/api/v1/explain?colour=red").status_code == 400
+    asked = [call for call in daemon.calls if call[0] in ("episodes", "explain")]
+    assert asked == [("episodes", 3), ("explain", Watched(monitor="m", feature="intent"))]

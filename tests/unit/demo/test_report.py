@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from importlib.resources import files
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +14,7 @@ from rich.console import Console
 from retraind.demo import report
 from retraind.demo.receiver import Delivery
 from retraind.demo.scenario import Drift, Scenario
+from retraind.store.queries import schema_script
 
 END_NS = 1_795_046_400_000_000_000  # 2026-11-19 00:00 UTC; the second week begins on the 12th
 
@@ -27,7 +27,7 @@ class StateTables:
 
     def __init__(self) -> None:
         self._db = duckdb.connect()
-        self._db.execute(files("retraind.store").joinpath("schema/state.sql").read_text())
+        self._db.execute(schema_script("state", "memory"))
 
     def insert(self, table: str, **values: object) -> None:
         marks = ", ".join("?" * len(values))

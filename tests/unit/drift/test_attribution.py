@@ -11,6 +11,7 @@ from scipy import stats
 from retraind.drift.attribution import (
     movements,
     rank_features,
+    shape_words,
     split_change,
     telling_sessions,
 )
@@ -178,3 +179,40 @@ def test_ties_go_to_the_smaller_id_in_any_order() -> None:
     found = telling_sessions(ids, np.zeros((1, 4), np.int64), [np.array([0.3])], top=2)
     assert [row.session for row in found] == ["a", "b"]
     assert telling_sessions([], np.zeros((1, 0), np.int64), [np.array([0.3])]) == ()
+
+
+@pytest.mark.parametrize(
+    ("components", "words"),
+    [
+        ({"location": 8.0, "spread": 3.0}, "higher"),  # the rest is its echo
+        ({"location": -3.0, "spread": 5.0, "skew": 1.0}, "wider, lower"),
+        ({"location": 1.0, "spread": -4.0, "tail": 2.0}, "narrower"),
+        ({"location": 2.5, "skew": -2.7}, "stretched downwards"),  # 99 % of chance is 2.576
+        ({"location": 0.1}, ""),
+        ({}, ""),
+    ],
+)
+def test_shapes_in_words(components: dict[str, float], words: str) -> None:
+    assert shape_words(components) == words
+
+
+def test_shares_of_traffic_instead_of_judged_sessions() -> None:
+    """As many are judged in both cohorts, but `a` has nine tenths of the traffic, then a half."""
+    before = {"a": rate(10, 100), "b": rate(50, 100)}
+    traffic = ({"a": 9.0, "b": 1.0}, {"a": 5.0, "b": 5.0})
+    found = split_change(before, before, traffic=traffic)
+    # .9 * .1 + .1 * .5 = .14 before, .5 * .1 + .5 * .5 = .30 now
+    assert found.change == pytest.approx(0.16)
+    assert found.mix == pytest.approx(0.16)
+    assert found.within == pytest.approx(0.0)
+    assert found.cause == "mix"
+    # now b fails as often as a: -.4 within it, at the mean of its shares (.1 + .5)/2
+    after = before | {"b": rate(10, 100)}
+    found = split_change(before, after, traffic=traffic)
+    assert found.within == pytest.approx(-0.4 * 0.3)
+    assert found.change == pytest.approx(0.10 - 0.14)
+    assert found.mix == pytest.approx(-0.04 + 0.12)
+    assert found.cause == "both"
+    assert split_change(before, after).cause == "within"
+    with pytest.raises(ValueError, match="traffic"):
+        split_change(before, after, traffic=({}, traffic[1]))

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from google.protobuf import descriptor_pb2, json_format
 
+from retraind.drift.attribution import CohortShift, MeanShift
 from retraind.errors import ConfigError
 from retraind.model import Contribution, SeriesKey
 from retraind.webhook import trigger_pb2
+from retraind.webhook.attribution import Attribution, EvalShift, FoundSession, MovedFeature
 from retraind.webhook.event import build_event
 from retraind.webhook.sign import load_secrets
 from retraind.webhook.trigger import ChildAlarm, Reason, Trigger
@@ -53,6 +55,29 @@ def test_an_event_of_a_large_episode_stays_small_and_says_what_is_left_out():
     assert data.reasons[0].feature == "f0"
     assert len(data.reasons) + data.reasons_omitted == 40
     assert len(data.children) + data.children_omitted == 200
+
+
+def test_an_event_stays_small_with_everything_that_moved():
+    long = "ü" * 128
+    series = SeriesKey("m" * 60, "s" * 200, "prod", "g" * 200, long)
+    parts = tuple(Contribution(long, 0.1, 0.2, 0.3, 4.0) for _ in range(5))
+    reason = Reason("drift", series, "f", contributions=parts, change="higher")
+    cohort = CohortShift(long, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+    shift = MeanShift(0.3, 0.2, 0.1, 0.01, 0.5, (cohort,) * 50)
+    found = Attribution(
+        features=(MovedFeature("f" * 60, long, long, 0.5, 0.0),) * 20,
+        shifts=(EvalShift("e" * 60, long, "rate", shift),) * 20,
+        sessions=(FoundSession(long, (long,) * 9, long, 3.5, {"f": 3.5}),) * 5,
+    )
+    trigger = Trigger("rt_1", "ep_1", "m", "s", "prod", "g", 1, series, (reason,),
+                      attribution=found)  # fmt: skip
+    body = build_event(trigger, created_at_ns=1, expires_at_ns=2, source="/retraind/x")
+    assert len(body) < 20_000
+    data = json_format.ParseDict(json.loads(body)["data"], trigger_pb2.RetrainRequested())
+    assert [each.session_id for each in data.telling_sessions] == [long] * 5
+    assert data.moved_features[0].p_value == 0.0
+    assert data.mean_shifts[0].cause == "mix"  # at least twice what is within
+    assert data.reasons[0].contributions[0].residual == 4.0
 
 
 def test_numbers_that_json_cannot_hold_are_left_out_and_zero_is_sent():

@@ -73,6 +73,23 @@ select seq, trace_id, span_id, parent_span_id, start_time, service_name, environ
 from {told_spans} semi join mine using (trace_id)
 where start_time < make_timestamp_ns($pane_start) and seq <= $through
 
+-- name: window_spans
+-- Spans of a time range in traces of one source, of the sessions (else traces) whose hash is low.
+with mine as (
+  select trace_id from {spans}
+  where seq <= $through
+  group by trace_id
+  having bool_or(left(coalesce(service_name, ''), 128) = $service_name
+      and left(coalesce(environment, ''), 128) = $environment)
+    and '0' || left(md5(coalesce(min(session_id), trace_id)), 8) < $below
+)
+select seq, trace_id, span_id, parent_span_id, start_time, service_name, environment, operation,
+       request_model, response_model, session_id, run_id, variant,
+       memory.main.call_part(operation, scope_name, status, duration_ns, input_tokens,
+         output_tokens, attributes) as part{extra}
+from {told_spans} semi join mine using (trace_id)
+where seq <= $through
+
 -- name: judged_spans
 -- Earlier spans of traces that are judged long after: of those that one source takes part in.
 with old as (
@@ -328,6 +345,10 @@ update state.episodes set closed_at = make_timestamp_ns($closed), status = 'clos
 update state.episodes
 set children = to_json(list_concat(from_json(children, '["VARCHAR"]'), from_json($children, '["VARCHAR"]')))
 where id = $id
+
+-- name: attribute_episode
+-- What moved is told anew when an episode asks for retraining.
+update state.episodes set attribution = $attribution where id = $id
 
 -- name: last_windows
 -- The results of the last window of each series, for metrics after a restart.
