@@ -57,7 +57,7 @@ class Source:
     time: bool = False
     weak: bool = False
     join: bool = False
-    json: bool = False
+    json: bool | str = False
 
     @property
     def holder(self) -> Path:

@@ -94,7 +94,6 @@ def test_a_count_below_zero_yields_to_another_source() -> None:
         attributes={
             "gen_ai.usage.input_tokens": -1,
             "llm.token_count.prompt": 12,
-            "metadata": "{}",
             "mlflow.spanOutputs": '{"usage":{"prompt_tokens":-1,"completion_tokens":-1}}',
         }
     )

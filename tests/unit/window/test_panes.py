@@ -53,7 +53,8 @@ def found(result: PaneBuild, feature: str, kind: str | None = None, **key: Any) 
 
 
 def test_a_duration_below_zero_is_missing() -> None:
-    (row,) = found(build([span(1, 1, duration_ns=-5), span(2, 1, duration_ns=0)]), "duration_seconds")
+    spans = [span(1, 1, duration_ns=-5), span(2, 1, duration_ns=0)]
+    (row,) = found(build(spans), "duration_seconds")
     assert (sum(row["values"].values()), row["missing"]) == (1, 1)
 
 
