@@ -107,3 +107,17 @@ qualify carrier is null or carrier * 1000000000000000000 + seq = case
     order by epoch_ns(time)
     range between 300000000000 preceding and 300000000000 following)
   end
+
+-- name: placed_evaluations
+-- Those that name but the response that they judge, with the ids of its span: the first that has it.
+with calls as (
+  select response_id, arg_min(trace_id, seq) as trace_id, arg_min(span_id, seq) as span_id
+  from {spans}
+  where response_id in (select response_id from {evaluations} where trace_id is null)
+  group by response_id
+)
+select e.* replace (
+  coalesce(e.trace_id, c.trace_id) as trace_id,
+  coalesce(e.span_id, c.span_id) as span_id
+)
+from ({distinct}) e left join calls c on e.trace_id is null and e.response_id = c.response_id

@@ -227,7 +227,7 @@ CREATE TABLE evaluations (
   run_id            VARCHAR,
   variant           VARCHAR
 );
-COMMENT ON TABLE evaluations IS 'One row per evaluation result, as received, joined to the judged span by (trace_id, span_id), else by response_id. The evaluations view of the daemon shows a result that came twice once.';
+COMMENT ON TABLE evaluations IS 'One row per evaluation result, as received, joined to the judged span by (trace_id, span_id), else by response_id. The evaluations view of the daemon shows a result that came twice once, and the span of one that names only a response.';
 COMMENT ON COLUMN evaluations.seq IS 'Order of commitment, shared with spans.';
 COMMENT ON COLUMN evaluations.received_at IS 'Wall time (UTC) at which the daemon took the request.';
 COMMENT ON COLUMN evaluations.time IS 'Time of the evaluation (UTC).';
