@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,25 @@ plain_http = httpx2.Client(
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
 
+_given: set[int] = set()
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on; none is given twice, or a second server could not start."""
+    ports: list[int] = []
+    with ExitStack() as held:  # until all are chosen, so that the system offers others
+        while len(ports) < count:
+            probe = held.enter_context(socket.socket())
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+            if port not in _given:
+                _given.add(port)
+                ports.append(port)
+    return ports
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]
 
 
 class Daemon:
@@ -43,7 +59,7 @@ class Daemon:
         self, data: Path, config: dict[str, Any] | None = None, wrapper: list[str] | None = None
     ) -> None:
         self.data = data
-        self.grpc_port, self.http_port, self.admin_port = free_port(), free_port(), free_port()
+        self.grpc_port, self.http_port, self.admin_port = free_ports(3)
         self.config: dict[str, Any] = {
             "data": str(data),
             "tick": "500ms",

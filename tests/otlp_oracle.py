@@ -136,7 +136,7 @@ def texts_of(column: dict[str, Any], source: dict[str, Any], value: Any) -> list
 
 OPTIONS = {
     "when", "operation", "scale", "values", "known", "value", "before", "split", "family",
-    "answer", "time", "weak", "join",
+    "answer", "time", "weak", "join", "json",
 }  # fmt: skip
 READ = ("object", "messages", "parts", "tools", "documents")
 
@@ -353,6 +353,8 @@ def canonical(column: dict[str, Any], source: dict[str, Any], value: Any) -> Any
         text = value.string_value if value.WhichOneof("value") == "string_value" else None
         return None if text is None or is_placeholder(text) else mapped(column, source, text)
     found = coerce(column["type"], value)
+    if found is not None and "minimum" in column and not found >= column["minimum"]:
+        return None
     return found * source["scale"] if found is not None and "scale" in source else found
 
 

@@ -118,8 +118,9 @@ class Telemetry:
         )
         self.incomplete_spans = self._counter(
             "receiver_incomplete_spans_total",
-            "Stored spans that came with content missing: the sender dropped attributes, cut JSON "
-            "or left holes in a list. docs/tracers.md says which limits of the SDK to raise.",
+            "Spans stored, or told of by log records, with content missing: the sender dropped "
+            "attributes or events, cut JSON or left holes in a list. docs/tracers.md says which "
+            "limits of the SDK to raise.",
             "convention",
         )
         self.judgements = self._counter(

@@ -63,6 +63,8 @@ def test_every_kind_becomes_a_row(api: Api) -> None:
         {"kind": "correction", "value": "It opens at nine.\0"},
         {"kind": "label", "value": "refund"},
         {"kind": "label", "value": "refund", "passed": False},
+        {"kind": "label", "value": True},
+        {"kind": "label", "value": 0.5},
     ]
     answer = api.post({"items": [{"session_id": "kinds", **item} for item in said]})
     assert answer.status_code == 200
@@ -80,6 +82,8 @@ def test_every_kind_becomes_a_row(api: Api) -> None:
         human | {"name": "correction", "correction": "It opens at nine.\0"},
         label | {"name": "label", "label": "refund"},
         label | {"name": "label", "label": "refund", "passed": False},
+        label | {"name": "label", "label": "true"},
+        label | {"name": "label", "label": "0.5"},
     ]  # fmt: skip
 
 
@@ -163,6 +167,7 @@ def test_one_bad_item_costs_no_good_one(api: Api) -> None:
         ({"name": "", "score": 1, "session_id": "s"}, "name"),
         ({"score": 1, "session_id": "s"}, "name: is missing"),
         ({"name": "tone", "score": "high", "session_id": "s"}, "score"),
+        ({"name": "tone", "label": ["x"], "session_id": "s"}, "label: write a text, a number"),
         ({"name": "tone", "score": 1, "session_id": "s", "kind": "guess"}, "kind"),
     ],
 )
@@ -472,6 +477,18 @@ def test_json_lines_are_imported_once(api: Api, tmp_path: Path) -> None:
     assert shown.stdout == b"448 stored, 2 rejected\n"
     assert f"{file}:303: value is above its scale of 5".encode() in shown.stderr
     assert os.fsencode(file.name) in shown.stderr, "progress"
+
+
+def test_ground_truth_may_be_a_number_or_a_truth(api: Api, tmp_path: Path) -> None:
+    file = tmp_path / "truth.jsonl"
+    of = '"kind": "label", "session_id": "truth"'
+    values = ("1", "true", "0.5", '"refund"')
+    file.write_text("".join(f'{{{of}, "value": {value}}}\n' for value in values))
+    judged = {"name": "spam", "kind": "label", "label": False, "session_id": "truth"}
+    cli("feedback", "import", file, "--data", api.daemon.data)
+    assert api.post(judged, "evaluations").status_code == 200
+    labels = [row["label"] for row in api.stored("truth")]
+    assert labels == ["1", "true", "0.5", "refund", "false"]
 
 
 def test_csv_is_imported_with_types(api: Api, tmp_path: Path) -> None:

@@ -54,4 +54,6 @@ def test_openapi_describes_both_routes(daemon: Daemon) -> None:
         assert operation["parameters"][0]["name"] == "Idempotency-Key"
         assert set(operation["responses"]) > {"200", "400", "401", "413", "415", "422", "503"}
     assert schemas["Thumbs"]["properties"]["value"]["enum"] == ["up", "down"]
+    truth = schemas["Label"]["properties"]["value"]["anyOf"]
+    assert [form["type"] for form in truth] == ["string", "number", "boolean"]
     assert set(schemas["Rating"]["required"]) == {"kind", "value"}

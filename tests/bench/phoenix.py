@@ -20,7 +20,7 @@ from pathlib import Path
 
 import httpx2
 import numpy as np
-from tests.harness import free_port
+from tests.harness import free_ports
 
 from .payload import requests
 from .variation import Variation
@@ -58,7 +58,7 @@ def _version(python: Path) -> str:
 
 
 def _measure(python: Path, folder: Path, count: int) -> float:
-    port, grpc_port = free_port(), free_port()
+    port, grpc_port = free_ports(2)
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from datetime import UTC, datetime
 from typing import Any
@@ -45,7 +46,9 @@ kinds = st.one_of(
     ratings,
     st.booleans().map(lambda value: {"kind": "escalation", "value": value}),
     names.map(lambda value: {"kind": "correction", "value": value}),
-    names.map(lambda value: {"kind": "label", "value": value}),
+    (names | st.booleans() | st.integers() | numbers).map(
+        lambda value: {"kind": "label", "value": value}
+    ),
 )
 feedback = st.tuples(targets, said, kinds).map(lambda parts: parts[0] | parts[1] | parts[2])
 
@@ -99,6 +102,11 @@ def test_what_is_well_formed_is_stored_as_it_was_said(items: list[dict[str, Any]
             assert row["passed"] is None
         if item["kind"] == "escalation":
             assert row["passed"] is not item["value"]
+        if item["kind"] == "label" and isinstance(item["value"], str):
+            assert row["label"] == item["value"]
+        elif item["kind"] == "label":
+            said = json.loads(row["label"])
+            assert (said, type(said)) == (item["value"], type(item["value"]))
         if "time" in item:
             moment = datetime.fromisoformat(item["time"])
             days = (moment - datetime(1970, 1, 1, tzinfo=UTC)).days

@@ -132,6 +132,22 @@ def unquoted(value: Any) -> Any:
     return value
 
 
+def is_cut(raw: str) -> bool:
+    """Whether a text is JSON whose end is missing."""
+    if raw[:1] not in ("{", "["):
+        return False
+    try:
+        orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        return lacks_end(error)
+    return False
+
+
+def lacks_end(error: orjson.JSONDecodeError) -> bool:
+    """Other errors are no JSON at all, as Python's own spelling of a list."""
+    return "end of data" in error.msg
+
+
 def is_placeholder(text: str) -> bool:
     """Whether a text stands for nothing."""
     return text in PLACEHOLDERS or text.startswith(PLACEHOLDER_PREFIX)

@@ -57,6 +57,7 @@ class Source:
     time: bool = False
     weak: bool = False
     join: bool = False
+    json: bool | str = False
 
     @property
     def holder(self) -> Path:
@@ -80,6 +81,7 @@ class Column:
     vague: frozenset[str] = frozenset()
     unknown: str = "lower"
     union: bool = False
+    minimum: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,7 @@ def _column(name: str, entry: Mapping[str, Any], values: Mapping[str, Values]) -
         frozenset(entry.get("vague", ())),
         entry.get("unknown", "lower"),
         entry.get("union", False),
+        entry.get("minimum"),
     )
 
 
@@ -155,6 +158,7 @@ def _convention(entry: Mapping[str, Any]) -> Convention:
 _OPTIONS = {
     "when", "operation", "scale", "values", "known", "value", "before", "split", "family",
     "answer", "time", "weak", "join",
+    "json",
 }  # fmt: skip
 
 

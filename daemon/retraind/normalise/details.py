@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from retraind.decode.columnar import Indices
-from retraind.normalise import content, messages, schema
-from retraind.normalise.attributes import Attributes, Rows
-from retraind.normalise.coerce import canonical_text, is_placeholder, written
+from retraind.normalise import content, incomplete, messages, schema
+from retraind.normalise.attributes import Attributes, Mask, Rows
+from retraind.normalise.coerce import canonical_text, is_cut, is_placeholder, written
 from retraind.normalise.conventions import COLUMNS
 from retraind.normalise.resolve import Resolved, resolve, source_json
 
@@ -25,25 +25,27 @@ _RECORDS = pa.array([DETAILS, *sorted(messages.INPUT_EVENTS | messages.OUTPUT_EV
 _FILLED = [
     name
     for name in schema.SPAN_DETAILS.names
-    if name not in ("time", "trace_id", "span_id", "event_name", "norm_source")
+    if name
+    not in ("time", "trace_id", "span_id", "event_name", "content_incomplete", "norm_source")
 ]
 _FINISH = next(column for column in COLUMNS if column.name == "finish_reasons")
 
 Row = dict[str, Any]
 
 
-def collect(logs: pa.Table, lists: pa.ListArray) -> tuple[pa.Table, Indices]:
+def collect(logs: pa.Table, lists: pa.ListArray, lacking: Mask) -> tuple[pa.Table, Indices]:
     """Rows of `span_details`, and for each the row of its record in `logs`.
 
-    `lists`: the attributes of each record. Records without ids of a span say nothing of any.
+    `lists`: the attributes of each record; `lacking`: where some were dropped. Records without ids
+    of a span say nothing of any.
     """
     names = logs.column("event_name").combine_chunks()
     placed = pc.and_(pc.is_valid(logs.column("trace_id")), pc.is_valid(logs.column("span_id")))
     placed = pc.and_(placed, pc.is_in(names, _RECORDS)).to_numpy()
     whole = placed & pc.equal(names, DETAILS).to_numpy(zero_copy_only=False)
     found = [
-        _of_details(logs, lists, np.flatnonzero(whole).astype(np.int32)),
-        _of_messages(logs, np.flatnonzero(placed & ~whole).astype(np.int32)),
+        _of_details(logs, lists, lacking, np.flatnonzero(whole).astype(np.int32)),
+        _of_messages(logs, lacking, np.flatnonzero(placed & ~whole).astype(np.int32)),
     ]
     found = [(rows, places) for rows, places in found if len(rows)]
     if not found:
@@ -53,17 +55,21 @@ def collect(logs: pa.Table, lists: pa.ListArray) -> tuple[pa.Table, Indices]:
     )
 
 
-def _of_details(logs: pa.Table, lists: pa.ListArray, places: Rows) -> tuple[pa.Table, Indices]:
+def _of_details(
+    logs: pa.Table, lists: pa.ListArray, lacking: Mask, places: Rows
+) -> tuple[pa.Table, Indices]:
     """Rows of records whose attributes are those of a span."""
     if len(places) == 0:
         return schema.SPAN_DETAILS.empty_table(), places
     attributes = Attributes(lists.take(pa.array(places)))
     resolved = resolve(attributes, COLUMNS)
     content.fill(resolved, COLUMNS)
+    missing = incomplete.of_columns(resolved) | lacking[places]
     _cite_records(resolved)
     columns = {name: resolved.columns[name] for name in _FILLED}
+    columns["content_incomplete"] = incomplete.flags(missing)
     columns["norm_source"] = source_json(resolved.winners, attributes.owners)
-    said = np.zeros(len(places), dtype=bool)
+    said = missing.copy()
     for name in _FILLED:
         said |= columns[name].is_valid().to_numpy(zero_copy_only=False)
     return _table(logs, places, columns, said)
@@ -76,15 +82,18 @@ def _cite_records(resolved: Resolved) -> None:
         winner.keys[:] = [f"log:{DETAILS}/{key}" for key in winner.keys]
 
 
-def _of_messages(logs: pa.Table, places: Rows) -> tuple[pa.Table, Indices]:
+def _of_messages(logs: pa.Table, lacking: Mask, places: Rows) -> tuple[pa.Table, Indices]:
     """Rows of records that are one message each."""
     if len(places) == 0:
         return schema.SPAN_DETAILS.empty_table(), places
     records = logs.select(["event_name", "body", "attributes"]).take(pa.array(places)).to_pylist()
     rows = [_of_message(record) for record in records]
+    for row, some in zip(rows, lacking[places].tolist(), strict=True):
+        if some:
+            row["content_incomplete"] = True
     columns = {
         name: pa.array([row.get(name) for row in rows], schema.SPAN_DETAILS.field(name).type)
-        for name in (*_FILLED, "norm_source")
+        for name in (*_FILLED, "content_incomplete", "norm_source")
     }
     return _table(logs, places, columns, np.array([bool(row) for row in rows]))
 
@@ -109,7 +118,16 @@ def _of_message(record: Row) -> Row:
     if output and isinstance(reason, str) and reason:
         row["finish_reasons"] = [canonical_text(_FINISH, _FINISH.sources[0], reason)]
         source["finish_reasons"] = f"log:{name}/{held}#/finish_reason"
-    return row | {"norm_source": orjson.dumps(source).decode()} if row else {}
+    if row:
+        row["norm_source"] = orjson.dumps(source).decode()
+    if any(isinstance(text, str) and is_cut(text) for text in _json_of(body)):
+        row["content_incomplete"] = True
+    return row
+
+
+def _json_of(body: Any) -> tuple[Any, ...]:
+    """What is JSON, if it is a text."""
+    return (body.get("gen_ai.event.content"),) if isinstance(body, dict) else (body,)
 
 
 def _is_withheld(message: Row) -> bool:

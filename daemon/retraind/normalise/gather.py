@@ -27,7 +27,10 @@ Steps = tuple[Step, ...]
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """One JSON text for each owner that has such keys; `holes` marks lists with a missing index."""
+    """One JSON text for each owner that has such keys.
+
+    `holes` marks those in which the list, or one inside of it, lacks an index.
+    """
 
     owners: Indices
     texts: pa.StringArray
@@ -55,10 +58,7 @@ def gather(attributes: Attributes, prefix: str, *, indexed: bool) -> Gathered | 
     starts = np.flatnonzero(first).astype(np.int32)
     offsets = np.append(starts, len(places)).astype(np.int32)
     writer = _Writer([steps[code] for code in order], indexed=indexed)
-    texts = _texts(attributes, places, ranks, offsets, writer)
-    holes = np.zeros(len(starts), dtype=bool)
-    if indexed:
-        holes = _holes(np.array([steps[code][0] for code in order])[ranks], first, offsets)
+    texts, holes = _texts(attributes, places, ranks, offsets, writer)
     return Gathered(owner[starts], texts, holes)
 
 
@@ -114,7 +114,7 @@ def _one_by_one(attributes: Attributes, steps: dict[int, Steps]) -> Gathered | N
             node[path[-1]] = f'"{value}"' if quoted else value
     owners = sorted(trees)
     texts = pa.array([_tree_json(trees[owner]) for owner in owners], pa.string())
-    holes = np.array([sorted(trees[owner]) != list(range(len(trees[owner]))) for owner in owners])
+    holes = np.array([_has_hole(trees[owner]) for owner in owners])
     return Gathered(np.array(owners, dtype=np.int32), texts, holes)
 
 
@@ -125,6 +125,16 @@ def _tree_json(node: Any) -> str:
         return "[" + ",".join(_tree_json(node[step]) for step in sorted(node)) + "]"
     members = (f"{text.json_string(str(step))}:{_tree_json(value)}" for step, value in node.items())
     return "{" + ",".join(members) + "}"
+
+
+def _has_hole(node: Any) -> bool:
+    """Whether a list in the tree lacks an index."""
+    if not isinstance(node, dict):
+        return False
+    indexed = all(isinstance(step, int) for step in node)
+    if indexed and max(node) >= len(node):
+        return True
+    return any(_has_hole(inner) for inner in node.values())
 
 
 class _Writer:
@@ -168,13 +178,24 @@ class _Writer:
         """After the last value of an owner."""
         return self.closing(steps, 0) + ("]" if () in self.lists else "}")
 
+    def skips(self, one: Steps | None, other: Steps) -> bool:
+        """Whether an index is missing between one value (None: the start) and the next."""
+        shared = -1
+        if one is not None:
+            shared = next(i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
+            if other[:shared] in self.lists and other[shared] != int(one[shared]) + 1:
+                return True
+        entered = range(shared + 1, len(other))
+        return any(other[depth] != 0 for depth in entered if other[:depth] in self.lists)
+
     def _name(self, steps: Steps, depth: int) -> str:
         return "" if steps[:depth] in self.lists else f"{text.json_string(str(steps[depth]))}:"
 
 
 def _texts(
     attributes: Attributes, places: Indices, ranks: Indices, offsets: Indices, writer: _Writer
-) -> pa.StringArray:
+) -> tuple[pa.StringArray, Mask]:
+    """The text of each owner, and whether its lists have holes."""
     leaves = writer.leaves
     width = len(leaves) + 1
     before = np.append(0, ranks[:-1] + 1)
@@ -183,11 +204,13 @@ def _texts(
     after[offsets[1:] - 1] = ranks[offsets[1:] - 1] + 1
     is_string = attributes.kind[places] == STRING
     pairs, pair = np.unique((before * width + ranks) * 2 + is_string, return_inverse=True)
-    heads = []
+    heads, skips = [], []
     for code in pairs.tolist():
         (previous, this), quoted = divmod(code // 2, width), code % 2
-        lead = writer.between(leaves[previous - 1], leaves[this]) if previous else ""
-        heads.append((lead or writer.first(leaves[this])) + '"' * quoted)
+        one = leaves[previous - 1] if previous else None
+        lead = writer.first(leaves[this]) if one is None else writer.between(one, leaves[this])
+        heads.append(lead + '"' * quoted)
+        skips.append(writer.skips(one, leaves[this]))
     tails = [
         '"' * quoted + (writer.last(leaves[last - 1]) if last else "")
         for last in range(width)
@@ -195,11 +218,6 @@ def _texts(
     ]
     head = pa.array(heads, pa.string()).take(pa.array(pair))
     tail = pa.array(tails, pa.string()).take(pa.array(after * 2 + is_string))
-    return text.concatenate_rows([head, attributes.json_values(places), tail], offsets)
-
-
-def _holes(index: Any, first: Mask, offsets: Indices) -> Mask:
-    """Whether the indices of each owner are not 0, 1, 2, … without a gap; they come sorted."""
-    new = first | np.append(True, np.diff(index) != 0)
-    holes: Mask = np.add.reduceat(new.astype(np.int64), offsets[:-1]) != index[offsets[1:] - 1] + 1
-    return holes
+    texts = text.concatenate_rows([head, attributes.json_values(places), tail], offsets)
+    holes: Mask = np.logical_or.reduceat(np.array(skips)[pair], offsets[:-1])
+    return texts, holes

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from retraind.decode.columnar import Indices
 from retraind.normalise.attributes import ARRAY, STRING, Attributes, Mask, Rows
+from retraind.normalise.coerce import is_cut, lacks_end
 from retraind.normalise.conventions import Source
 from retraind.normalise.detect import Bits, has, is_convention
 from retraind.normalise.events import Events
@@ -105,8 +106,7 @@ class Decoded:
             try:
                 return orjson.loads(raw)
             except orjson.JSONDecodeError as error:
-                # Other errors are no JSON at all, as Python's own spelling of a list.
-                if raw[0] != '"' and "end of data" in error.msg:
+                if raw[0] != '"' and lacks_end(error):
                     self._incomplete[self.owners[self.code == code]] = True
         return raw
 
@@ -152,6 +152,16 @@ class Holders:
             return mask if mask.any() else None
         rows = self.attributes.rows(name)
         return None if rows is None else rows >= 0
+
+    def says(self, key: str, wanted: str) -> Mask:
+        """Owners that have this text under the key."""
+        found = np.zeros(self.attributes.owners, dtype=bool)
+        places = self.attributes.with_key(key)
+        if places is not None:
+            texts = self.attributes.strings.take(pa.array(places))
+            equal = pc.fill_null(pc.equal(texts, wanted), False).to_numpy(zero_copy_only=False)
+            found[self.attributes.owner[places[equal]]] = True
+        return found
 
     def texts(self, path: Path) -> pa.StringArray | None:
         """A text that every span has: its name, status message or scope."""
@@ -267,6 +277,10 @@ class Holders:
             {"name": event, "attributes": orjson.loads(text) if text else {}}
             for event, text in zip(names, attributes, strict=True)
         ]
+        for span, item in zip(spans.tolist(), items, strict=True):
+            sent = item["attributes"].values()
+            if any(isinstance(value, str) and is_cut(value) for value in sent):
+                self.incomplete[span] = True
         ends = np.append(starts[1:], len(items))
         values = [items[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
         return Listed(owners.astype(np.int32), values)

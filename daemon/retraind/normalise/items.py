@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
@@ -45,6 +47,15 @@ def _time(value: Any) -> datetime:
     raise ValueError("write a time with its zone, such as 2026-11-21T19:00:00Z")
 
 
+def _spelled(value: Any) -> Any:
+    """A number, true or false as JSON spells it."""
+    if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return json.dumps(value)
+    if isinstance(value, str):
+        return value
+    raise ValueError("write a text, a number, true or false")
+
+
 def _not_zero(text: str) -> str:
     if not text.strip("0"):
         raise ValueError("all zeros is not an id")
@@ -52,6 +63,12 @@ def _not_zero(text: str) -> str:
 
 
 Text: TypeAlias = Annotated[str, Field(min_length=1), AfterValidator(_within_limit)]
+AnyLabel: TypeAlias = Annotated[
+    Text,
+    BeforeValidator(
+        _spelled, json_schema_input_type=Annotated[str, Field(min_length=1)] | float | bool
+    ),
+]
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=256)]
 TraceId: TypeAlias = Annotated[
     str, Field(pattern=r"^[0-9a-fA-F]{32}$"), AfterValidator(_not_zero)
@@ -124,7 +141,9 @@ class Correction(FeedbackItem):
 
 class Label(FeedbackItem):
     kind: Literal["label"]
-    value: Text = Field(description="Ground truth of the judged prediction.")
+    value: AnyLabel = Field(
+        description="Ground truth of the judged prediction; kept as JSON spells it, without quotes."
+    )
     passed: bool | None = Field(None, description="Whether the prediction was right, if known.")
 
 
@@ -133,7 +152,7 @@ class EvaluationItem(Item):
 
     name: Annotated[str, Field(min_length=1, max_length=128)]
     score: Number | None = None
-    label: Text | None = None
+    label: AnyLabel | None = None
     passed: bool | None = Field(
         None, description="Else the label decides (pass, fail), else the configured threshold."
     )

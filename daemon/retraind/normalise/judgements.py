@@ -63,7 +63,7 @@ def read_items(
                 value, context={"text_characters": text_characters}
             )
         except ValidationError as error:
-            errors.append(ItemError(index, _message(error, value), _id(value)))
+            errors.append(ItemError(index, _message(api, error, value), _id(value)))
             continue
         row = _evaluation(item) if isinstance(item, EvaluationItem) else _feedback(item)
         row |= {name: getattr(item, name) for name in _TARGET}
@@ -135,14 +135,14 @@ def _id(value: Any) -> str | None:
     return sent[:256] if isinstance(sent, str) else None
 
 
-def _message(error: ValidationError, value: Any) -> str:
+def _message(api: JudgementApi, error: ValidationError, value: Any) -> str:
     """Each problem as `field: what to write`, without what was sent."""
     if not isinstance(value, dict):
         return "an item is a JSON object"
     parts = []
     for problem in error.errors(include_url=False, include_input=False, include_context=False):
         place = [str(part) for part in problem["loc"]]
-        if place and place[0] in RESERVED:
+        if api == "feedback" and place and place[0] in RESERVED:
             place = place[1:]  # the form that `kind` chose, not a field
         parts.append(f"{'.'.join(place)[:64]}: {_WORDS.get(problem['type'], problem['msg'])}")
     text = "; ".join(part.removeprefix(": ") for part in parts)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from retraind.decode.columnar import DecodedLogs, Indices
-from retraind.normalise import details, evaluations, rejects, schema, text
+from retraind.normalise import details, evaluations, incomplete, rejects, schema, text
 from retraind.normalise.attributes import NONE, STRING, Attributes
 from retraind.normalise.carriers import LOG_NAMES
 from retraind.normalise.conventions import COLUMNS
@@ -63,8 +63,9 @@ def normalise_logs(decoded: DecodedLogs) -> NormalisedLogs:
     logs = _table(decoded, shared, names, attributes, bodies).filter(pa.array(good))
     request = decoded.request[good]
     lists = decoded.items.field("attributes").filter(pa.array(good))
+    lacking = incomplete.dropped(decoded.items.field("dropped_attributes_count"))[good]
     results, result_log = _results(logs, lists)
-    said, said_log = details.collect(logs, lists)
+    said, said_log = details.collect(logs, lists, lacking)
     return NormalisedLogs(
         logs,
         request,

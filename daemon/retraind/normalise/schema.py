@@ -112,6 +112,7 @@ SPAN_DETAILS = pa.schema(
         ("output_text", pa.string()),
         ("tool_definitions", pa.string()),
         ("called_tools", _TEXTS),
+        ("content_incomplete", pa.bool_()),
         ("norm_source", pa.string()),
     ]
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from retraind.normalise.attributes import Mask, Rows
 from retraind.normalise.coerce import coerced, joined, nanoseconds
@@ -50,10 +51,22 @@ def choose(
         return None
     if not isinstance(allowed, bool):
         option.keep(allowed[option.owners])
+    if column.minimum is not None:
+        _keep_from(holders, column, option)
     if source.value is not None:
         option.places = np.zeros(len(option.owners), dtype=np.int32)
         option.values = pa.array([source.value])
     return option
+
+
+def _keep_from(holders: Holders, column: Column, option: Choice) -> None:
+    """Drop the owners whose number is below the column's minimum (or no number at all)."""
+    if option.values is None:
+        numbers = holders.typed.take(column.type, option.places)  # type: ignore[arg-type]
+    else:
+        numbers = option.values.take(pa.array(option.places))
+    enough = pc.greater_equal(numbers, column.minimum)
+    option.keep(enough.to_numpy(zero_copy_only=False))
 
 
 def permitted(holders: Holders, operations: dict[str, Mask], source: Source) -> Mask | bool:

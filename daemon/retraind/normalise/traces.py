@@ -10,12 +10,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from retraind.decode.columnar import DecodedItems, DecodedTraces, Indices
-from retraind.normalise import content, detect, evaluations, events, rejects, schema, text
+from retraind.normalise import (
+    content,
+    detect,
+    evaluations,
+    events,
+    incomplete,
+    rejects,
+    schema,
+    text,
+)
 from retraind.normalise.attributes import Attributes, Mask
 from retraind.normalise.conventions import COLUMNS
 from retraind.normalise.fingerprint import fingerprints
 from retraind.normalise.holders import Surroundings
-from retraind.normalise.resolve import Resolved, resolve, source_json
+from retraind.normalise.resolve import resolve, source_json
 
 _KINDS = pa.array(["unspecified", "internal", "server", "client", "producer", "consumer"])
 _STATUS = pa.array(["unset", "ok", "error"])
@@ -74,7 +83,7 @@ def normalise_traces(decoded: DecodedTraces, *, attribute_limit: int) -> Normali
     columns["attributes"] = attributes.json(resolved.exact)
     columns["convention"] = detect.primary(around.shown)
     columns["fingerprint"] = fingerprints(columns)
-    columns["content_incomplete"] = _incomplete(resolved, columns["dropped_attributes_count"])
+    columns["content_incomplete"] = incomplete.of_spans(resolved, decoded.items, happened)
     for name in ("input_token_hashes", "output_token_hashes"):  # a content policy's to fill
         columns[name] = pa.nulls(len(decoded.items), schema.SPANS.field(name).type)
     columns["norm_source"] = source_json(resolved.winners, attributes.owners)
@@ -164,12 +173,6 @@ def _structure(decoded: DecodedTraces, shared: Shared) -> tuple[dict[str, Any], 
     columns["flags"] = items.field("flags")
     columns["dropped_attributes_count"] = items.field("dropped_attributes_count")
     return columns, names + states + messages
-
-
-def _incomplete(resolved: Resolved, dropped: pa.Array) -> pa.BooleanArray:
-    """True where the sender dropped attributes, cut JSON, or left holes in a list; else NULL."""
-    cut = resolved.holders.incomplete | (dropped.to_numpy() > 0)
-    return pa.array(cut, mask=~cut)
 
 
 def enum_text(numbers: pa.Array, names: pa.StringArray) -> pa.StringArray:

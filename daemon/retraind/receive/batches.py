@@ -95,20 +95,27 @@ def decode(
         ExportResult(n, by.total(), _message(signal, by))
         for n, by in zip(accepted, rejections, strict=True)
     ]
-    blemishes = Blemishes(
-        rows.repaired_strings, rows.duplicate_attributes, _incomplete(batch.spans)
-    )
+    blemishes = Blemishes(rows.repaired_strings, rows.duplicate_attributes, _incomplete(batch))
     return Decoded(batch, rejections, dropped, blemishes)
 
 
-def _incomplete(spans: pa.Table | None) -> Mapping[str, int]:
-    """How many spans of each convention came with content missing."""
-    if spans is None:
-        return {}
-    cut = spans.column("content_incomplete")
-    if cut.null_count == len(cut):
-        return {}
-    return Counter(spans.column("convention").filter(cut.fill_null(False)).to_pylist())
+def _incomplete(batch: WriteBatch) -> Mapping[str, int]:
+    """How many spans of each convention came with content missing, or were told of with some."""
+    found: Counter[str] = Counter()
+    if batch.spans is not None:
+        cut = _cut(batch.spans)
+        found.update(cut.column("convention").to_pylist())
+    if batch.span_details is not None:
+        cut = _cut(batch.span_details).group_by(["trace_id", "span_id"]).aggregate([])
+        found["otel_genai"] += cut.num_rows
+    return +found
+
+
+def _cut(rows: pa.Table) -> pa.Table:
+    incomplete = rows.column("content_incomplete")
+    if incomplete.null_count == len(incomplete):
+        return rows.slice(0, 0)
+    return rows.filter(incomplete.fill_null(False))
 
 
 def undecodable(

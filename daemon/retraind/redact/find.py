@@ -28,6 +28,7 @@ _ASCII_QUAD = "".join(
 _ASCII_QUAD += "[A-Za-z0-9+/_-]"
 _LOOKS_LIKE_TEXT = re.compile(f"(?:{_ASCII_QUAD}){{2}}")
 _RUN = re.compile(r"[A-Za-z0-9+/_-]{8,}(?:\r?\n[A-Za-z0-9+/_-]+)*={0,2}")
+_HEAD = re.compile(r"(?<![A-Za-z0-9+/_-])([A-Za-z0-9+/_-]{1,7})\r?\n\Z")  # the line before a run
 
 HIDDEN = rf"\\u00[2-7]|\\u005[cC]|\\/|%[2-7][0-9A-Fa-f]|(?:{_ASCII_QUAD}){{2}}"
 """RE2: texts that may hold something which their characters do not show."""
@@ -76,10 +77,19 @@ class Finder:
     def _encoded(self, text: str, depth: int) -> Iterator[Change]:
         """Runs of base64 whose content has something, encoded again without it."""
         for run in _RUN.finditer(text):
-            if _LOOKS_LIKE_TEXT.search(run[0]):
-                replaced = self._base64(run[0], depth)
-                if replaced is not None:
-                    yield run.start(), run.end(), replaced
+            if not _LOOKS_LIKE_TEXT.search(run[0]):
+                continue
+            start, new = run.start(), self._base64(run[0], depth)
+            head = text[start - 1 : start] == "\n" and _HEAD.search(text, max(0, start - 9), start)
+            if head:
+                # Words that end a line look like this, too: what is not changed stays as it was.
+                joined = self._base64(head[1] + (new or run[0]), depth)
+                if joined is not None:
+                    size = len(head[1])
+                    yield head.start(1), head.end(1), joined[:size]
+                    new = joined[size:]
+            if new is not None:
+                yield start, run.end(), new
 
     def _base64(self, run: str, depth: int) -> str | None:
         """The run with its content replaced. It may begin later than the run: at most by three."""

@@ -25,7 +25,7 @@ _COMMENT = re.compile(
     r"""^COMMENT ON (?:TABLE|VIEW) "?(\w+)"? IS ('(?:[^']|'')*');$""", re.MULTILINE
 )
 
-SEGMENT_VERSION = 2
+SEGMENT_VERSION = 3
 """Of schema/segment.sql. Older files are read, merged among themselves and never written to."""
 
 

@@ -7,7 +7,7 @@ read-only. A read holds `reading()`; files are detached or swapped only while no
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,10 +20,10 @@ import structlog
 from retraind.clock import Clock
 from retraind.config import settings
 from retraind.errors import StoreUnavailable
-from retraind.store.engine import Engine, run, store_errors, transaction
+from retraind.store.engine import Cursor, Engine, run, store_errors, transaction
 from retraind.store.queries import SEGMENT_VERSION, schema_script
 from retraind.store.state import State
-from retraind.store.views import create_segment_views, has_details
+from retraind.store.views import create_segment_views, has_details, has_unplaced
 from retraind.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
@@ -91,7 +91,9 @@ class Segments:
         self._attached: dict[int, None] = {}  # in order of use
         self._pinned: set[int] = set()
         self._detailed: dict[int, bool] = {}  # by id
+        self._unplaced: dict[int, bool] = {}
         self._joined: frozenset[str] = frozenset()  # catalogs whose details the views show
+        self._placing = False  # whether the views look for the spans of judged responses
         self._hot: Segment | None = None
         self._next_id = 1
 
@@ -236,34 +238,50 @@ class Segments:
             if detailed:  # the hot segment will get some, too: then the views need not change
                 detailed += [s.catalog for s in shown if s.status == "hot"]
             catalogs = [segment.catalog for segment in shown]
-            create_segment_views(self.engine.cursor(), catalogs, frozenset(detailed))
-            self._joined = frozenset(detailed)
+            placing = bool(self.unplaced(shown))
+            create_segment_views(
+                self.engine.cursor(), catalogs, frozenset(detailed), placing=placing
+            )
+            self._joined, self._placing = frozenset(detailed), placing
 
     def detailed(self, segments: Sequence[Segment]) -> list[str]:
         """Catalogs of those attached segments in which log records tell of spans."""
+        return self._having(has_details, self._detailed, segments)
+
+    def unplaced(self, segments: Sequence[Segment]) -> list[str]:
+        """Catalogs of those attached segments with results that name only a response."""
+        return self._having(has_unplaced, self._unplaced, segments)
+
+    def _having(
+        self,
+        ask: Callable[[Cursor, str], bool],
+        known: dict[int, bool],
+        segments: Sequence[Segment],
+    ) -> list[str]:
+        """Asks a sealed segment once, and no segment again that has it."""
         found = []
         with self._changed:
             for segment in segments:
-                known = self._detailed.get(segment.id)
-                if not known and (known is None or segment.status != "sealed"):
-                    known = has_details(self.engine.cursor(), segment.catalog)
-                    self._detailed[segment.id] = known
-                if known:
+                has = known.get(segment.id)
+                if not has and (has is None or segment.status != "sealed"):
+                    has = known[segment.id] = ask(self.engine.cursor(), segment.catalog)
+                if has:
                     found.append(segment.catalog)
         return found
 
-    def show_details(self) -> None:
-        """Let the views show details, the first of which the hot segment has got now.
+    def show_new(self, *, details: bool, unplaced: bool) -> None:
+        """Let the views show details or place results, if the hot segment has got its first now.
 
         What was committed stays committed when this fails: the next commit tries again.
         """
         with self._changed:
-            if self.hot.catalog in self._joined:
+            shown = not details or self.hot.catalog in self._joined
+            if shown and (not unplaced or self._placing):
                 return
             try:
                 self.refresh_views()
             except duckdb.Error as error:
-                log.warning("views do not show the details of spans yet", error=str(error)[:200])
+                log.warning("views do not show what is new yet", error=str(error)[:200])
 
     def _in_views(self) -> list[Segment]:
         readable = self.all()

@@ -95,7 +95,8 @@ def _show_all(segments: Segments, cursor: Cursor, sql: str) -> None:
         for segment in readable:
             segments.attach(segment)
         catalogs = [segment.catalog for segment in readable]
-        create_own_views(cursor, catalogs, segments.detailed(readable), sql)
+        placing = bool(segments.unplaced(readable))
+        create_own_views(cursor, catalogs, segments.detailed(readable), sql, placing=placing)
     except duckdb.Error as error:
         raise QueryError(str(error)) from error
 

@@ -20,34 +20,37 @@ def union(relation: str, catalogs: Sequence[str], where: str = "") -> str:
 
 
 def create_segment_views(
-    cursor: Cursor, catalogs: Sequence[str], detailed: Collection[str]
+    cursor: Cursor, catalogs: Sequence[str], detailed: Collection[str], *, placing: bool
 ) -> None:
     """(Re)create spans, evaluations, logs, span_details and quarantine over attached segments.
 
     `stored_spans` and `stored_evaluations` have every stored row. `spans` shows each (trace_id,
     span_id) once, the copy with the lowest seq: a span that was sent again in another batch is
-    stored twice. Where segments are `detailed`, it shows what log records say of a span.
+    stored twice. Where segments are `detailed`, it shows what log records say of a span. When
+    `placing`, `evaluations` finds the span of a result that names only the response it judges.
     """
     if not catalogs:
         return
-    for view, (relation, rows) in _views(catalogs, detailed).items():
+    for view, (relation, rows) in _views(catalogs, detailed, placing).items():
         run(cursor, f"CREATE OR REPLACE VIEW memory.main.{view} AS {rows}")
         _comment(cursor, "segment", relation, view)
 
 
 def create_own_views(
-    cursor: Cursor, catalogs: Sequence[str], detailed: Collection[str], sql: str
+    cursor: Cursor, catalogs: Sequence[str], detailed: Collection[str], sql: str, *, placing: bool
 ) -> None:
     """Views over these segments that this connection alone sees, as far as `sql` names them."""
     sql = sql.lower()
-    for view, (_, rows) in _views(catalogs, detailed).items():
+    for view, (_, rows) in _views(catalogs, detailed, placing).items():
         if view in sql or (view == "spans" and "usage" in sql):
             run(cursor, f"CREATE TEMP VIEW {view} AS {rows}")
     if "usage" in sql:
         create_own_usage_view(cursor)
 
 
-def _views(catalogs: Sequence[str], detailed: Collection[str]) -> dict[str, tuple[str, str]]:
+def _views(
+    catalogs: Sequence[str], detailed: Collection[str], placing: bool
+) -> dict[str, tuple[str, str]]:
     """Each view with the table whose rows it shows, and its query."""
     views = {_RAW.get(name, name): (name, union(name, catalogs)) for name in STORED}
     spans = _once(catalogs)
@@ -56,8 +59,12 @@ def _views(catalogs: Sequence[str], detailed: Collection[str]) -> dict[str, tupl
         spans = f"SELECT * FROM {joined}"  # noqa: S608
     views["spans"] = "spans", spans
     everything = f"({union('evaluations', catalogs)})"
-    distinct = named_queries()["distinct_evaluations"].replace("{evaluations}", everything)
-    views["evaluations"] = "evaluations", distinct
+    results = named_queries()["distinct_evaluations"].replace("{evaluations}", everything)
+    if placing:
+        placed = named_queries()["placed_evaluations"].replace("{distinct}", results)
+        placed = placed.replace("{spans}", f"({union('spans', catalogs)})")
+        results = placed.replace("{evaluations}", everything)
+    views["evaluations"] = "evaluations", results
     return views
 
 
@@ -71,6 +78,15 @@ def with_details(spans: str, details: str) -> str:
 def has_details(cursor: Cursor, catalog: str) -> bool:
     """Whether log records in this segment say anything of spans."""
     return bool(run(cursor, f"SELECT 1 FROM {catalog}.main.span_details LIMIT 1"))  # noqa: S608
+
+
+def has_unplaced(cursor: Cursor, catalog: str) -> bool:
+    """Whether results in this segment name only the response that they judge."""
+    asked = (
+        f"SELECT 1 FROM {catalog}.main.evaluations "  # noqa: S608
+        "WHERE trace_id IS NULL AND response_id IS NOT NULL LIMIT 1"
+    )
+    return bool(run(cursor, asked))
 
 
 def _once(catalogs: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import structlog
 
 from retraind.clock import Clock
@@ -366,8 +367,10 @@ class Writer:
         """Take note of what has become durable."""
         rows = sum(attempt.rows.values())
         self._next_seq = attempt.first_seq + rows
-        if "span_details" in attempt.rows:
-            self._segments.show_details()
+        self._segments.show_new(
+            details="span_details" in attempt.rows,
+            unplaced=any(_names_a_response(part.batch.evaluations) for part in attempt.parts),
+        )
         quarantined = attempt.rows.get("quarantine", 0)
         self._quarantined += quarantined
         self._ledger.add(
@@ -439,3 +442,11 @@ class Writer:
             log.warning("store accepting changed", accepting=accepting, reason=reason)
         self.accepting, self.reason = accepting, reason
         self._telemetry.accepting.set(accepting)
+
+
+def _names_a_response(results: pa.Table | None) -> bool:
+    """Whether some of these results name only the response that they judge."""
+    if results is None:
+        return False
+    alone = pc.and_(pc.is_null(results["trace_id"]), pc.is_valid(results["response_id"]))
+    return bool(pc.any(alone).as_py())

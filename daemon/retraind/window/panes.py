@@ -254,7 +254,8 @@ class Build:
 
     def carried(self, feature: FeaturePlan) -> Bools:
         if feature.kind == "number":
-            carried = np.isfinite(self.number(feature.source.alias))
+            numbers = self.number(feature.source.alias)
+            carried = np.isfinite(numbers) & (numbers >= feature.minimum)
             return np.asarray(carried & ~self.repeated() if feature.once else carried)
         return self.text(feature.source.alias).index >= 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -100,8 +101,9 @@ class FeaturePlan:
     """One feature of a session. `context` features are shown, never evidence.
 
     `anywhere`: when no leaf inference span carries it, another span of the same trace may.
-    `scale` multiplies a number (nanoseconds to seconds). `once`: a second report of a call does not
-    carry it (window/usage.py).
+    `scale` multiplies a number (nanoseconds to seconds). One below `minimum`, before it is scaled,
+    is none: a duration below 0 says only that clocks disagreed. `once`: a second report of a call
+    does not carry it (window/usage.py).
     """
 
     name: str
@@ -112,6 +114,7 @@ class FeaturePlan:
     scale: float = 1.0
     once: bool = False
     help: str = ""
+    minimum: float = -math.inf
 
 
 INPUT_TOTAL = Source("usage", "input_total")
@@ -170,7 +173,7 @@ _BUILT_IN = (
     ),
     FeaturePlan(
         "duration_seconds", "number", Source("column", "duration_ns"), context=True, scale=1e-9,
-        help="Duration of the call.",
+        minimum=0, help="Duration of the call.",
     ),
     FeaturePlan(
         "cost", "number", Source("column", "cost"), context=True, once=True,

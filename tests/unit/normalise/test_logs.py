@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from otlp_samples import SPAN_ID, START, TRACE_ID, add_attributes, any_value, encode
@@ -69,6 +70,41 @@ def test_the_event_name_is_looked_for_in_three_places_and_others_are_dropped() -
     assert result.log_request.tolist() == [0, 0, 0, 2]
     assert result.dropped.tolist() == [2, 0, 1]
     assert result.logs.column("body").to_pylist() == [None, None, '"say \\"hi\\""', None]
+
+
+@pytest.mark.parametrize(
+    ("record", "incomplete"),
+    [
+        ({"attributes": {"gen_ai.input.messages": '[{"role":"user","par'}}, True),
+        ({"attributes": {"gen_ai.tool.call.arguments": '{"city": "Par'}}, True),
+        ({"attributes": {"gen_ai.conversation.id": "c"}, "dropped_attributes_count": 1}, True),
+        ({"dropped_attributes_count": 1}, True),
+        ({"attributes": {"gen_ai.conversation.id": "c"}}, None),
+        ({"event_name": "gen_ai.user.message", "body": '{"content": "h'}, True),
+        ({"event_name": "gen_ai.choice", "body": {"message": "[hi"}}, None),
+        (
+            {
+                "event_name": "gen_ai.user.message",
+                "attributes": {"gen_ai.event.content": '{"content": "h'},
+            },
+            True,
+        ),
+        (
+            {
+                "event_name": "gen_ai.user.message", "body": {"content": "hi"},
+                "dropped_attributes_count": 2,
+            },
+            True,
+        ),
+    ],
+)  # fmt: skip
+def test_a_record_that_came_incomplete_is_marked(
+    record: dict[str, Any], incomplete: bool | None
+) -> None:
+    whole = {"event_name": "gen_ai.client.inference.operation.details"}
+    ids = {"trace_id": TRACE_ID, "span_id": SPAN_ID, "time_unix_nano": START}
+    (found,) = normalise(request_of(whole | ids | record)).details.to_pylist()
+    assert found["content_incomplete"] is incomplete
 
 
 def test_invalid_ids_and_times_become_null() -> None:

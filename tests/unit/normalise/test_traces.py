@@ -76,6 +76,31 @@ def test_token_counts_come_from_one_convention() -> None:
     assert (found["input_tokens"], found["output_tokens"]) == (10, None)
 
 
+@pytest.mark.parametrize("unknown", [-1, -1.0, "-1"])
+def test_a_count_or_cost_below_zero_is_none(unknown: Any) -> None:
+    attributes = {
+        "gen_ai.usage.input_tokens": unknown, "gen_ai.usage.output_tokens": 0,
+        "gen_ai.usage.cost": unknown, "gen_ai.response.time_to_first_chunk": unknown,
+    }  # fmt: skip
+    found = row(attributes=attributes)
+    names = ("input_tokens", "output_tokens", "cost", "time_to_first_token_seconds")
+    assert [found[name] for name in names] == [None, 0, None, None]
+    left = {key: value for key, value in attributes.items() if value == unknown}
+    assert json.loads(found["attributes"]) == left
+
+
+def test_a_count_below_zero_yields_to_another_source() -> None:
+    found = row(
+        attributes={
+            "gen_ai.usage.input_tokens": -1,
+            "llm.token_count.prompt": 12,
+            "mlflow.spanOutputs": '{"usage":{"prompt_tokens":-1,"completion_tokens":-1}}',
+        }
+    )
+    assert (found["input_tokens"], found["output_tokens"]) == (12, None)
+    assert json.loads(found["norm_source"])["input_tokens"] == "llm.token_count.prompt"
+
+
 def test_times_outside_and_unset() -> None:
     assert row(start_time_unix_nano=0)["duration_ns"] is None
     assert row(end_time_unix_nano=START - 5)["duration_ns"] == -5

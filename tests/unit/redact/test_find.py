@@ -68,6 +68,29 @@ def test_every_character_may_be_escaped(name: str, text: str) -> None:
     assert FINDER.replace(json.dumps(f'"{escaped}"')) == f'"\\"[REDACTED:{name}]\\""'
 
 
+@pytest.mark.parametrize("letters", range(1, 8))
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_the_first_line_of_base64_may_be_short(letters: int, newline: str) -> None:
+    encoded = base64.b64encode(b"+49 30 901820 is the number to call").decode()
+    lines = encoded[:letters] + newline + encoded[letters:]
+    expected = b"[REDACTED:phone] is the number to call"
+    for text in (lines, f"see on\n{lines}"):
+        replaced = FINDER.replace(text)
+        assert base64.b64decode(replaced.removeprefix("see on\n")) == expected
+        in_json = json.loads(FINDER.replace(json.dumps({"note": text})))
+        assert in_json == {"note": replaced}
+
+
+@pytest.mark.parametrize("word", ["on", "see", "here", "hello", "please", "written"])
+def test_a_word_before_a_line_of_base64_stays(word: str) -> None:
+    encoded = base64.b64encode(b"+49 30 901820 is the number to call").decode()
+    nothing = base64.b64encode(b"this is the number that you know").decode()
+    replaced = FINDER.replace(f"{word}\n{encoded}")
+    assert replaced.startswith(f"{word}\n")
+    assert base64.b64decode(replaced.removeprefix(word)).startswith(b"[REDACTED:phone]")
+    assert FINDER.replace(f"{word}\n{nothing}") == f"{word}\n{nothing}"
+
+
 @pytest.mark.parametrize(("name", "text"), CASES)
 @pytest.mark.parametrize("before", ["", "x ", "yy "])
 def test_base64_is_opened_and_closed_again(name: str, text: str, before: str) -> None:

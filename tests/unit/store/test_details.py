@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -99,6 +100,37 @@ def test_details_are_shown_with_their_span(tmp_path: Path, first: str, elsewhere
     database.close()
 
 
+def test_a_span_is_incomplete_where_its_records_are(tmp_path: Path) -> None:
+    database = open_database(tmp_path)
+    commit(database, batch([1, 2]))
+    cut = detail(1, "gen_ai.user.message", 1, input_text="h", content_incomplete=True)
+    commit(database, details(cut, detail(1, "gen_ai.choice", 2, output_text="ho")))
+    commit(database, details(detail(2, output_text="ho")))
+    assert shown(database, "input_tokens, content_incomplete") == [(1, True), (2, None)]
+    database.close()
+
+
+def test_details_of_an_older_segment_are_shown(tmp_path: Path) -> None:
+    """Version 2 did not say whether a record came incomplete."""
+    database = open_database(tmp_path)
+    commit(database, batch([1]))
+    commit(database, details(detail(1, input_text="hello")))
+    database.close()
+    with duckdb.connect(str(tmp_path / "store" / "segment-000001.duckdb")) as connection:
+        connection.execute(
+            "ALTER TABLE span_details DROP COLUMN content_incomplete; "
+            "UPDATE segment_info SET value = '2' WHERE key = 'schema_version'"
+        )
+    database = open_database(tmp_path)
+    sealed(database, 1)
+    assert shown(database, "input_text, content_incomplete") == [("hello", None)]
+    told = database.reader.fetch_sql(
+        "SELECT input_text, content_incomplete FROM {told_spans} WHERE seq <= $through", through=10
+    )
+    assert told.to_pylist() == [{"input_text": "hello", "content_incomplete": None}]
+    database.close()
+
+
 def test_messages_follow_each_other_and_a_record_sent_again_counts_once(tmp_path: Path) -> None:
     database = open_database(tmp_path)
     commit(database, batch([1]))
@@ -130,8 +162,10 @@ def test_what_the_span_says_itself_comes_first(tmp_path: Path) -> None:
     database = open_database(tmp_path)
     own = batch([1])
     assert own.spans is not None
-    own.spans = own.spans.append_column("input_text", pa.array(["own"])).append_column(
-        "norm_source", pa.array(['{"input_text":"input.value"}'])
+    own.spans = (
+        own.spans.drop_columns(["norm_source"])
+        .append_column("input_text", pa.array(["own"]))
+        .append_column("norm_source", pa.array(['{"input_text":"input.value"}']))
     )
     commit(database, own)
     commit(database, details(detail(1, input_text="log", output_text="ho")))

@@ -52,6 +52,12 @@ def found(result: PaneBuild, feature: str, kind: str | None = None, **key: Any) 
     ]  # fmt: skip
 
 
+def test_a_duration_below_zero_is_missing() -> None:
+    spans = [span(1, 1, duration_ns=-5), span(2, 1, duration_ns=0)]
+    (row,) = found(build(spans), "duration_seconds")
+    assert (sum(row["values"].values()), row["missing"]) == (1, 1)
+
+
 def test_the_unit_is_the_session() -> None:
     spans = [span(t, 1, session_id="s", input_tokens=100) for t in (1, 2, 3)] + [span(4, 1)]
     (row,) = found(build(spans), "sessions")

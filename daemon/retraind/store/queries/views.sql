@@ -3,11 +3,16 @@
 -- name: span_contents
 -- What log records say of each span: a record with everything first, else one record a message, in
 -- the order of their times; a record that was sent again counts once. The messages that are asked
--- are cited by the user's, the last name of the alphabet.
-with records as (
+-- are cited by the user's, the last name of the alphabet. Segments before version 3 do not know
+-- whether a record was incomplete.
+with told as (
+  from {span_details}
+  union all by name
+  select null::boolean as content_incomplete where false
+), records as (
   select min(seq) as seq, * exclude (seq, received_at),
          event_name = 'gen_ai.client.inference.operation.details' as whole
-  from {span_details}
+  from told
   group by all
 )
 select trace_id, span_id,
@@ -42,6 +47,7 @@ select trace_id, span_id,
     first(called_tools order by time, seq) filter (where whole and called_tools is not null),
     flatten(list(called_tools order by time, seq) filter (where called_tools is not null))
   ) as called_tools,
+  bool_or(content_incomplete) as content_incomplete,
   json_merge_patch(
     json_object(
       'input_messages', max(json_extract_string(norm_source, '$.input_messages')),
@@ -76,6 +82,7 @@ select s.* replace (
   coalesce(s.output_text, d.output_text) as output_text,
   coalesce(s.tool_definitions, d.tool_definitions) as tool_definitions,
   coalesce(s.called_tools, d.called_tools) as called_tools,
+  coalesce(s.content_incomplete, d.content_incomplete) as content_incomplete,
   case when d.norm_source is null then s.norm_source
        else nullif(json_merge_patch('{}'::json, d.norm_source, coalesce(s.norm_source, '{}')::json)::varchar, '{}')
   end as norm_source
@@ -100,3 +107,17 @@ qualify carrier is null or carrier * 1000000000000000000 + seq = case
     order by epoch_ns(time)
     range between 300000000000 preceding and 300000000000 following)
   end
+
+-- name: placed_evaluations
+-- Those that name but the response that they judge, with the ids of its span: the first that has it.
+with calls as (
+  select response_id, arg_min(trace_id, seq) as trace_id, arg_min(span_id, seq) as span_id
+  from {spans}
+  where response_id in (select response_id from {evaluations} where trace_id is null)
+  group by response_id
+)
+select e.* replace (
+  coalesce(e.trace_id, c.trace_id) as trace_id,
+  coalesce(e.span_id, c.span_id) as span_id
+)
+from ({distinct}) e left join calls c on e.trace_id is null and e.response_id = c.response_id

@@ -190,7 +190,7 @@ COMMENT ON COLUMN spans.tags IS 'Tags.';
 COMMENT ON COLUMN spans.metadata IS 'Free metadata as a JSON object.';
 COMMENT ON COLUMN spans.convention IS 'Convention the span follows, the most certain one.';
 COMMENT ON COLUMN spans.fingerprint IS 'Hash of system instructions, tools and sampling parameters: equal when the model was asked in the same way.';
-COMMENT ON COLUMN spans.content_incomplete IS 'True when the sender dropped attributes, cut JSON or left holes in a list.';
+COMMENT ON COLUMN spans.content_incomplete IS 'True when the sender dropped attributes or events, cut JSON or left holes in a list, of the span or of log records that tell of it.';
 COMMENT ON COLUMN spans.input_token_hashes IS 'Keyed hashes of the words of input_text, sorted, where content.fields drops it and content.key_file is set.';
 COMMENT ON COLUMN spans.output_token_hashes IS 'The same of output_text.';
 COMMENT ON COLUMN spans.attributes IS 'Span attributes that have no column, as a JSON object. Bytes are {"bytesValue": base64}, NaN and infinities are {"doubleValue": text}.';
@@ -227,7 +227,7 @@ CREATE TABLE evaluations (
   run_id            VARCHAR,
   variant           VARCHAR
 );
-COMMENT ON TABLE evaluations IS 'One row per evaluation result, as received, joined to the judged span by (trace_id, span_id), else by response_id. The evaluations view of the daemon shows a result that came twice once.';
+COMMENT ON TABLE evaluations IS 'One row per evaluation result, as received, joined to the judged span by (trace_id, span_id), else by response_id. The evaluations view of the daemon shows a result that came twice once, and the span of one that names only a response.';
 COMMENT ON COLUMN evaluations.seq IS 'Order of commitment, shared with spans.';
 COMMENT ON COLUMN evaluations.received_at IS 'Wall time (UTC) at which the daemon took the request.';
 COMMENT ON COLUMN evaluations.time IS 'Time of the evaluation (UTC).';
@@ -301,6 +301,7 @@ CREATE TABLE span_details (
   output_text         VARCHAR,
   tool_definitions    VARCHAR,
   called_tools        VARCHAR[],
+  content_incomplete  BOOLEAN,
   norm_source         VARCHAR
 );
 COMMENT ON TABLE span_details IS 'What log records say of their span: one row per gen_ai.client.inference.operation.details record or message event. The spans view of the daemon shows it where the span itself has nothing.';
@@ -320,6 +321,7 @@ COMMENT ON COLUMN span_details.input_text IS 'As in spans; of a message event, i
 COMMENT ON COLUMN span_details.output_text IS 'As in spans.';
 COMMENT ON COLUMN span_details.tool_definitions IS 'As in spans.';
 COMMENT ON COLUMN span_details.called_tools IS 'As in spans.';
+COMMENT ON COLUMN span_details.content_incomplete IS 'As in spans, of the record.';
 COMMENT ON COLUMN span_details.norm_source IS 'JSON object: for each filled column, the key it came from.';
 
 CREATE TABLE quarantine (
