@@ -22,6 +22,7 @@ from retraind.cli.feedback import feedback
 from retraind.cli.manage import reference, status, webhook
 from retraind.cli.query import sql
 from retraind.cli.quiet import hold, mute, unmute
+from retraind.cli.replay import replay
 from retraind.errors import ConfigError, RetraindError, StartError
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -125,7 +126,7 @@ def version() -> int:
 
 
 for _command in (
-    status, sql, episodes, explain, feedback, reference, mute, unmute, hold, webhook, erase,
+    status, sql, episodes, explain, feedback, reference, mute, unmute, hold, webhook, erase, replay,
 ):  # fmt: skip
     cli.add_command(_command)
 

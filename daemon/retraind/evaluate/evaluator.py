@@ -39,13 +39,25 @@ Job = Callable[[Memory, Config], T]
 
 
 @dataclass(frozen=True, slots=True)
-class _Stages:
+class Stages:
     """What one configuration amounts to; replaced as a whole between two ticks."""
 
     config: Config
     panes: PaneBuilder
     windows: WindowEvaluator
     publisher: Publisher
+
+
+def build_stages(rows: StoredRows, state: State, config: Config, telemetry: Telemetry) -> Stages:
+    """The stages of a configuration, also those of a replay. Raises ConfigError."""
+    plans = [MonitorPlan.from_settings(monitor) for monitor in config.monitors]
+    decider = Decider(config, telemetry)
+    return Stages(
+        config,
+        PaneBuilder(rows, state, plans, config, telemetry),
+        WindowEvaluator(state, config, plans, decider, telemetry),
+        Publisher(config),
+    )
 
 
 class Evaluator:
@@ -77,7 +89,7 @@ class Evaluator:
         self._memory: Memory | None = None
         self._tidied_ns = 0
         self._stages = self._build(config)
-        self._following: _Stages | None = None
+        self._following: Stages | None = None
         self._jobs: list[tuple[Job[object], Future[object]]] = []
         self._wake = threading.Condition()
         self._stopping = False
@@ -133,7 +145,7 @@ class Evaluator:
             raise
         self._telemetry.last_tick.set(now_ns / 1e9)
 
-    def _evaluate(self, stages: _Stages, memory: Memory, now_ns: int) -> None:
+    def _evaluate(self, stages: Stages, memory: Memory, now_ns: int) -> None:
         started = time.perf_counter()
         try:
             for source in sorted(memory.due):
@@ -153,8 +165,10 @@ class Evaluator:
             WindowEvaluator(self._state, config, plans, decider, self._telemetry),
             Publisher(config),
         )
+    def _build(self, config: Config) -> Stages:
+        return build_stages(self._rows, self._state, config, self._telemetry)
 
-    def _current(self) -> tuple[_Stages, Memory]:
+    def _current(self) -> tuple[Stages, Memory]:
         """The stages of the newest configuration, and the image of the state file."""
         with self._wake:
             following, self._following = self._following, None
@@ -167,7 +181,7 @@ class Evaluator:
             self._memory = memory
         return self._stages, self._memory
 
-    def _publish(self, stages: _Stages, memory: Memory) -> None:
+    def _publish(self, stages: Stages, memory: Memory) -> None:
         self._on_snapshot(stages.publisher.snapshot(memory, self._state, self._clock.now_ns()))
 
     def _run(self) -> None:

@@ -169,6 +169,13 @@ class PaneBuilder:
         for first, last in ranges:
             self._build(memory, source, first, last, through)
 
+    def build_hours(
+        self, memory: Memory, source: Source, first: int, last: int, through: int
+    ) -> None:
+        """Build the panes of a source in [first, last) of rows up to a seq, whatever the clocks."""
+        for start, end in self._bounded(source, first, last):
+            self._build(memory, source, start, end, through)
+
     def _deleted_through_ns(self) -> int:
         """No pane that these event times take part in may be built again: rows are missing."""
         found: int = self._state.read("deleted_through")["deleted_ns"][0].as_py()
@@ -208,7 +215,7 @@ class PaneBuilder:
                 service_name=source.service_name, environment=source.environment,
             )  # fmt: skip
             if new:
-                tx.append("series", rows_table([_series_row(series) for series in new]))
+                tx.append("series", rows_table([series_row(series) for series in new]))
             if rows.num_rows:
                 tx.append("panes", _pane_rows(memory, new, rows, through))
             if closed > state.closed_ns:
@@ -283,7 +290,8 @@ def _new_series(memory: Memory, rows: pa.Table) -> list[Series]:
     ]
 
 
-def _series_row(series: Series) -> dict[str, Any]:
+def series_row(series: Series) -> dict[str, Any]:
+    """The row of `series` for one of them."""
     return {
         "id": series.id,
         "monitor": series.key.monitor,

@@ -112,6 +112,11 @@ class WindowEvaluator:
                 decided = self._decider.decide(tx, memory, {policy}, at_ns, now_ns)
             self._decider.announce(decided, ())
 
+    def ends(self, memory: Memory, source: Source) -> list[int]:
+        """Where the windows end that `evaluate_source` would test now, in order."""
+        due = self._due(memory, source, memory.sources[source].closed_ns)
+        return sorted({item.window.end_ns for item in due})
+
     def _due(self, memory: Memory, source: Source, closed_ns: int) -> list[Due]:
         """Windows that have closed, in order of their end."""
         rows = self._state.read(
