@@ -58,16 +58,14 @@ def _time_or_seq(text: str) -> AsOf:
 @click.option(
     "--from",
     "first",
-    type=Moment(),
-    default=None,
+    type=_moment,
     metavar="TIME",
     help="Show decisions of windows that end from here on; default: all.",
 )
 @click.option(
     "--to",
     "last",
-    type=Moment(),
-    default=None,
+    type=_moment,
     metavar="TIME",
     help="Only windows that end before; default: all.",
 )

@@ -182,22 +182,14 @@ class Replayer:
     # As of a time
 
     def _ticks(self, limit: AsOf) -> Sequence[Tick]:
-        """The daemon's ticks up to the limit, and one at the limit itself."""
-        newest = self._readable()
-        if limit.seq is not None:
-            newest = min(newest, limit.seq)
-        elif limit.now_ns is not None:
-            table = self._recorded.reader.fetch("seq_at", now=limit.now_ns)
-            newest = min(newest, table["seq"][0].as_py() or 0)
-        found = [
-            tick
-            for tick in history.ticks(self._recorded.state)
-            if tick.through_seq <= newest
-            and (limit.now_ns is None or (tick.now_ns or 0) <= limit.now_ns)
-        ]
-        if found and found[-1].through_seq < newest:
-            found.append(Tick(newest, None))
-        return found
+        """The daemon's ticks up to the limit, as far as their rows can be read."""
+        newest = self._readable() if limit.seq is None else min(self._readable(), limit.seq)
+        found = history.ticks(self._recorded.state)
+        if limit.now_ns is not None:
+            by_then = [each.through_seq for each in found if 0 < (each.now_ns or 0) <= limit.now_ns]
+            newest = min(newest, max(by_then, default=0))
+            found = [each for each in found if (each.now_ns or 0) <= limit.now_ns]
+        return [tick for tick in found if tick.through_seq <= newest]
 
     def _time_of(self, after: int, tick: Tick) -> int:
         """When a tick was: what is recorded, else when the newest of its rows arrived."""

@@ -55,10 +55,6 @@ order by decided_for, monitor, service_name, environment, model, id
 -- Segments whose rows cannot be read any more: nothing they took part in may be built again.
 select * from state.segments where status in ('dropped', 'quarantined')
 
--- name: seq_at
--- The last row that had been committed at a wall time.
-select max(seq) as seq from {spans} where epoch_ns(received_at) <= $now
-
 -- name: arrival_of
 -- When the last row up to a seq arrived.
 select max(epoch_ns(received_at)) as now_ns from {spans} where seq <= $through
