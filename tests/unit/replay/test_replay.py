@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,10 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from builders import HOUR_NS, a_request, a_span
 from evaluate_harness import MONITOR, START_NS, World, a_config, an_hour
-from retraind.config.settings import Config
+from harness import eventually
+from retraind.cli import run as run_command
+from retraind.config.settings import Config, Store
+from retraind.console.daemon import PinReference
+from retraind.errors import StartError
+from retraind.evaluate.memory import load
+from retraind.pin import pin
 from retraind.replay import history
 from retraind.replay.compare import Comparison, compare
 from retraind.replay.run import CHUNK_NS, AsOf, Replayer, Run
@@ -33,14 +41,14 @@ def story() -> list[Any]:
     return [*calm, *failing, *(an_hour(hour, failing=0.6, shifted=True) for hour in range(8, 13))]
 
 
-@pytest.fixture
-def record(tmp_path: Path) -> Any:
+@pytest.fixture(scope="module")
+def record(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Plays requests, a tick after each, and stops: the folder that is left."""
 
     def recorded(
         requests: Iterable[Any], config: Config | None = None, *, together: int = 1
     ) -> Path:
-        folder = tmp_path / f"data-{len(list(tmp_path.iterdir()))}"
+        folder = tmp_path_factory.mktemp("recorded") / "data"
         world = World(folder, config or a_config(EAGER))
         waiting = list(requests)
         while waiting:
@@ -85,6 +93,13 @@ def replayed(
 def results(state: State) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = state.read("window_results").to_pylist()
     return rows
+
+
+@pytest.fixture(scope="module")
+def told(record: Any) -> Path:
+    """The folder of the story."""
+    folder: Path = record(story())
+    return folder
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -178,9 +193,8 @@ def test_rows_that_came_later_are_left_out_as_of_then_and_said_without(record: A
         assert comparison.later >= len(comparison.windows)
 
 
-def test_as_of_a_seq_or_a_time_knows_nothing_of_what_came_after(record: Any) -> None:
-    folder = record(story())
-    with replayed(folder, as_of=ALL) as found:
+def test_as_of_a_seq_or_a_time_knows_nothing_of_what_came_after(told: Path) -> None:
+    with replayed(told, as_of=ALL) as found:
         triggers = found.recorded.read("recorded_triggers", first=FIRST, last=LAST).to_pylist()
         windows = found.recorded.read("recorded_windows", first=FIRST, last=LAST).to_pylist()
         ticks = history.ticks(found.recorded)
@@ -188,23 +202,23 @@ def test_as_of_a_seq_or_a_time_knows_nothing_of_what_came_after(record: Any) -> 
     (at,) = (tick for tick in ticks if tick.now_ns == first["created_ns"])
     then = sum(row["through_seq"] <= at.through_seq for row in windows)
     for limit in (AsOf(now_ns=first["created_ns"]), AsOf(seq=at.through_seq)):
-        with replayed(folder, as_of=limit) as found:
+        with replayed(told, as_of=limit) as found:
             fired = history.fired(found.state, FIRST, LAST)
             assert [each.id for each in fired] == [first["id"]]
             assert found.run.through_seq == at.through_seq
             comparison = found.compared()
             assert comparison.alike == len(results(found.state)) == then < len(windows)
             assert (comparison.later, comparison.verdicts, comparison.differs) == (0, 0, False)
-    with replayed(folder, as_of=AsOf(seq=at.through_seq - 1)) as found:
+    with replayed(told, as_of=AsOf(seq=at.through_seq - 1)) as found:
         assert history.fired(found.state, FIRST, LAST) == []
 
 
 def test_the_same_input_gives_the_same_bits(record: Any) -> None:
     """Run twice, read in other pieces, or stored in other batches."""
     digests = set()
-    for together in (1, 5, 20):
+    for together, chunks in ((1, (HOUR_NS, 5 * HOUR_NS, CHUNK_NS, CHUNK_NS)), (20, (CHUNK_NS,))):
         folder = record(story(), together=together)
-        for chunk_ns in (HOUR_NS, 5 * HOUR_NS, CHUNK_NS, 30 * CHUNK_NS):
+        for chunk_ns in chunks:
             with replayed(folder, chunk_ns=chunk_ns) as found:
                 digests.add((found.run.digest, str(history.fired(found.state, FIRST, LAST))))
     assert len(digests) == 1
@@ -220,7 +234,7 @@ def test_several_sources_are_tested_in_order_of_time_however_they_are_read(recor
     ]
     folder = record(requests, together=3)
     digests = set()
-    for chunk_ns in (HOUR_NS, 7 * HOUR_NS, CHUNK_NS * 10):
+    for chunk_ns in (HOUR_NS, 10 * CHUNK_NS):
         with replayed(folder, chunk_ns=chunk_ns) as found:
             digests.add(found.run.digest)
             assert {row["series_id"] for row in results(found.state)} == {
@@ -245,3 +259,117 @@ def test_from_and_to_cut_what_is_shown(record: Any) -> None:
         # The replay ends there, so what fired later is neither repeated nor missed.
         assert found.run.end_ns == times[0]
         assert [row.side for row in found.compared().rows] == ["both"]
+
+
+def cli(*args: object) -> int:
+    return run_command(["replay", *map(str, args)])
+
+
+def written(folder: Path, *monitors: dict[str, Any]) -> Path:
+    path = folder / "new.yaml"
+    path.write_text(yaml.safe_dump({"monitors": list(monitors)}))
+    return path
+
+
+def test_the_command_prints_both_sides_and_changes_nothing(
+    told: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = hashes(told)
+    assert any(name.endswith(".wal") for name in before), "a log that must stay as it is"
+    same = written(tmp_path, EAGER)
+    assert cli("--config", same, "--data", told, "--json") == 0
+    body = json.loads(capsys.readouterr().out)
+    (trigger,) = body["triggers"]
+    assert (trigger["side"], trigger["reasons"]) == ("both", ["eval_fail_rate"])
+    assert body["series"][0]["reference"] == "rebuilt"
+    assert body["snapshot"] is None
+    assert cli("--config", same, "--data", told, "--as-of", "2100-01-01") == 0
+    text = capsys.readouterr().out
+    assert text.count(trigger["id"]) == 2
+    assert "1 triggers on both sides" in text
+    deaf = EAGER | {"policy": {"any": ["golden_drop"]}}
+    assert cli("--config", written(tmp_path, deaf), "--data", told) == 1
+    assert "1 only recorded" in capsys.readouterr().out
+    assert hashes(told) == before
+
+
+def test_what_keeps_it_from_running_is_said_with_2(
+    told: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    same = written(tmp_path, EAGER)
+    assert cli("--config", same, "--data", tmp_path) == 2
+    assert "is not a data folder" in capsys.readouterr().err
+    assert cli("--config", same, "--data", told, "--from", "yesterday") == 2
+    assert "2026-10-01T12:00Z" in capsys.readouterr().err
+    assert cli("--config", same, "--data", told, "--to", "2001-01-01") == 2
+    assert "no hour of any source is closed" in capsys.readouterr().err
+    assert cli("--config", same, "--data", told, "--as-of", "2001-01-01") == 2
+    assert "nothing had been decided by then" in capsys.readouterr().err
+    assert cli("--config", written(tmp_path, {"name": "m", "windows": {}}), "--data", told) == 2
+    assert "new.yaml:" in capsys.readouterr().err
+
+
+def test_no_daemon_can_start_meanwhile(told: Path) -> None:
+    with replayed(told), pytest.raises(StartError, match="owns"):
+        World(told)
+
+
+def test_a_history_without_its_beginning_goes_on_with_the_reference_of_then(
+    tmp_path: Path,
+) -> None:
+    """The first five hours are deleted; panes of the two hours after them lack their context."""
+    world = World(tmp_path / "data", a_config(EAGER))
+    kept, tiny = Store(min_free_bytes=0), Store(min_free_bytes=0, segment_bytes=1)
+    for hour, request in enumerate(story()):
+        world.database.configure(tiny if hour == 4 else kept)
+        world.clock.advance(seconds=5)
+        world.send(request)
+        world.tick()
+    (pinned,) = world.rows('select id from "references"')
+    eventually(lambda: [s for s in world.database.segments.all() if s.status == "sealed"])
+    world.database.configure(Store(min_free_bytes=0, segment_bytes=1, retention_bytes=1))
+    assert len(world.database.retention.apply()) == 1
+    world.close()
+    for as_of in (None, ALL):
+        with replayed(tmp_path / "data", as_of=as_of) as found:
+            (begun,) = found.run.begun
+            assert not begun.rebuilt
+            assert begun.reference_id == pinned["id"]
+            assert begun.begin_ns == found.run.begin_ns == START_NS + 7 * HOUR_NS
+            before = {_drift(row) for row in results(found.recorded)}
+            after = {_drift(row) for row in results(found.state)}
+            assert after <= before
+            ends = {row["window_end"] for row in results(found.state)}
+            assert len(ends) == 5  # of the hours 7 to 11: hour 12 is not closed
+            assert {row["reference_id"] for row in results(found.state)} == {pinned["id"]}
+
+
+def _drift(row: dict[str, Any]) -> tuple[object, ...]:
+    """What no earlier window has a part in."""
+    names = ("feature", "kind", "window_start", "window_end", "sessions", "n", "m", "p_value")
+    return tuple(row[name] for name in names)
+
+
+def test_what_a_person_pinned_is_pinned_again_at_its_time(tmp_path: Path) -> None:
+    world = World(tmp_path / "data", a_config(EAGER))
+    for hour in range(12):
+        world.clock.advance(seconds=5)
+        world.send(an_hour(hour, shifted=hour >= 6))
+        world.tick()
+        if hour == 8:
+            world.clock.advance(seconds=5)
+            by_hand(world, START_NS + 6 * HOUR_NS, START_NS + 8 * HOUR_NS)
+    used = world.rows("select distinct reference_id from windows where reference_id is not null")
+    assert len(used) == 2
+    world.close()
+    with replayed(tmp_path / "data", as_of=ALL) as found:
+        assert results(found.state) == results(found.recorded)
+        assert not found.compared().differs
+
+
+def by_hand(world: World, start_ns: int, end_ns: int) -> None:
+    """`retraind reference pin --start … --end …`"""
+    request = PinReference(start_ns=start_ns, end_ns=end_ns, source="2 hours")
+    memory = load(world.state)
+    pin(world.state, memory, world.config, request, world.clock.now_ns())
+    world.restart()
