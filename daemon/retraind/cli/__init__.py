@@ -23,6 +23,7 @@ from retraind.cli.manage import reference, status, webhook
 from retraind.cli.query import sql
 from retraind.cli.quiet import hold, mute, unmute
 from retraind.cli.replay import replay
+from retraind.cli.test import test
 from retraind.errors import ConfigError, RetraindError, StartError
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -126,7 +127,7 @@ def version() -> int:
 
 
 for _command in (
-    status, sql, episodes, explain, feedback, reference, mute, unmute, hold, webhook, erase, replay,
+    status, sql, episodes, explain, feedback, reference, mute, unmute, hold, webhook, erase, replay, test,
 ):  # fmt: skip
     cli.add_command(_command)
 

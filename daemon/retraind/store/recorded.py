@@ -19,6 +19,7 @@ from retraind.clock import SystemClock
 from retraind.config import settings
 from retraind.errors import QueryError
 from retraind.store.engine import Engine, run, transaction
+from retraind.store.features import create_feature_macros
 from retraind.store.opening import attach_read_only
 from retraind.store.queries import SCHEMA_VERSION, schema_script
 from retraind.store.reader import Reader
@@ -142,4 +143,5 @@ def _open_segments(segments: Segments, state: State) -> int:
             segments.put(replace(found, status="sealing"))
     if segments.all():
         create_usage_view(segments.engine.cursor())
+        create_feature_macros(segments.engine.cursor())
     return max((segment.last_seq or 0 for segment in segments.all()), default=0)
