@@ -102,12 +102,15 @@ def told(record: Any) -> Path:
     return folder
 
 
-def hashes(folder: Path) -> dict[str, str]:
+def state_of(folder: Path) -> dict[str, tuple[int, str]]:
+    """Contents and times of everything in a folder."""
     return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        if path.is_file() else "folder"
+        str(path.relative_to(folder)): (
+            path.stat().st_mtime_ns,
+            hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder",
+        )
         for path in folder.rglob("*")
-    }  # fmt: skip
+    }
 
 
 def test_the_same_settings_decide_the_same(record: Any) -> None:
@@ -274,7 +277,7 @@ def written(folder: Path, *monitors: dict[str, Any]) -> Path:
 def test_the_command_prints_both_sides_and_changes_nothing(
     told: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = hashes(told)
+    before = state_of(told)
     assert any(name.endswith(".wal") for name in before), "a log that must stay as it is"
     same = written(tmp_path, EAGER)
     assert cli("--config", same, "--data", told, "--json") == 0
@@ -290,7 +293,7 @@ def test_the_command_prints_both_sides_and_changes_nothing(
     deaf = EAGER | {"policy": {"any": ["golden_drop"]}}
     assert cli("--config", written(tmp_path, deaf), "--data", told) == 1
     assert "1 only recorded" in capsys.readouterr().out
-    assert hashes(told) == before
+    assert state_of(told) == before
 
 
 def test_what_keeps_it_from_running_is_said_with_2(
