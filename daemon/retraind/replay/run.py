@@ -176,8 +176,10 @@ class Replayer:
             self._pin(memory, end)
             memory.sources[source].closed_ns = end
             self._stages.windows.evaluate_source(memory, source, end)
-        for source, (start, stop) in spans.items():
-            memory.sources[source].closed_ns = max(start, min(until_ns, stop))
+        for source, (start, stop) in sorted(spans.items()):
+            # As a tick does, also where no window has closed.
+            memory.sources[source].closed_ns = closed = max(start, min(until_ns, stop))
+            self._stages.windows.evaluate_source(memory, source, closed)
 
     # As of a time
 

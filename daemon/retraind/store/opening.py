@@ -47,7 +47,7 @@ def open_state(engine: Engine, data_dir: Path, now_ns: int) -> str | None:
     """Attach the state file. Returns a notice when a snapshot or a new file had to take over."""
     path = data_dir / "retraind.duckdb"
     try:
-        _attach_state(engine, path, now_ns)
+        attach_state(engine, path, now_ns)
         return None
     except duckdb.Error as error:
         log.error("state file cannot be read", error=str(error))
@@ -57,17 +57,21 @@ def open_state(engine: Engine, data_dir: Path, now_ns: int) -> str | None:
     for snapshot in sorted((data_dir / "snapshots").glob("state-*.duckdb"), reverse=True):
         try:
             shutil.copyfile(snapshot, path)
-            _attach_state(engine, path, now_ns)
+            attach_state(engine, path, now_ns)
         except duckdb.Error as error:
             log.error("snapshot cannot be read", file=snapshot.name, error=str(error))
             path.unlink(missing_ok=True)
         else:
             return f"the state file could not be read and was set aside; {snapshot.name} took over"
-    _attach_state(engine, path, now_ns)
+    attach_state(engine, path, now_ns)
     return "the state file could not be read and was set aside; there was no snapshot, so it is new"
 
 
-def _attach_state(engine: Engine, path: Path, now_ns: int) -> None:
+def attach_state(engine: Engine, path: Path, now_ns: int) -> None:
+    """Attach a state file as this version reads it, a new one with its tables.
+
+    Raises StartError when a newer version wrote it, duckdb.Error when it cannot be read.
+    """
     engine.attach(path, "state")
     try:
         migrate(engine.cursor(), path, now_ns)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,23 +19,22 @@ import duckdb
 from retraind.clock import SystemClock
 from retraind.config import settings
 from retraind.errors import QueryError
-from retraind.store.engine import Engine, run, transaction
+from retraind.store.engine import Engine
 from retraind.store.features import create_feature_macros
-from retraind.store.opening import attach_read_only
-from retraind.store.queries import SCHEMA_VERSION, schema_script
+from retraind.store.opening import attach_read_only, attach_state
 from retraind.store.reader import Reader
 from retraind.store.seal import measured
 from retraind.store.segments import Segment, Segments
-from retraind.store.state import State, schema_version
+from retraind.store.state import State
 from retraind.store.usage import create_usage_view
 from retraind.telemetry import Telemetry
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """An open folder. `newest_seq` is the highest that can be read.
+    """An open folder. `newest_seq` is the highest that can be read; changes of `state` are lost.
 
-    `snapshot`: the state file's copy that was read instead, because a daemon runs.
+    `snapshot`: what was read instead of the state file, because a daemon runs.
     """
 
     state: State
@@ -52,10 +52,10 @@ class Recorded:
 
 @contextmanager
 def open_recorded(data_dir: Path, scratch: Path) -> Iterator[Recorded]:
-    """Attach what of a folder can be read; `scratch` takes what does not fit into memory.
+    """Attach what of a folder can be read; the new folder `scratch` takes what memory cannot.
 
     While this is open no daemon can start on the folder. Raises QueryError when it is no data
-    folder, or when a daemon runs that has no snapshot yet.
+    folder, or when a daemon runs that has no snapshot yet; StartError when it is a newer version's.
     """
     data_dir = data_dir.resolve()
     path = data_dir / "retraind.duckdb"
@@ -65,12 +65,9 @@ def open_recorded(data_dir: Path, scratch: Path) -> Iterator[Recorded]:
     snapshot = _newest_snapshot(data_dir) if lock is None else None
     engine = _engine(scratch)
     try:
-        engine.attach(snapshot or path, "state", read_only=True)
-        if (version := schema_version(engine.cursor()) or 0) > SCHEMA_VERSION:
-            raise QueryError(
-                f"{path} was written by a newer retraind (schema {version}); install that version"
-            )
-        state = State(engine, snapshot or path)
+        copy = _copy(snapshot or path, scratch)
+        attach_state(engine, copy, SystemClock().now_ns())
+        state = State(engine, copy)
         telemetry = Telemetry()
         segments = Segments(
             engine, state, data_dir / "store", settings.Store(), telemetry, SystemClock()
@@ -90,14 +87,22 @@ def scratch_state(scratch: Path) -> Iterator[State]:
     """An empty state file in memory; what does not fit goes to `scratch`."""
     engine = _engine(scratch)
     try:
-        engine.attach(Path(":memory:"), "state")
-        cursor = engine.cursor()
-        with transaction(cursor):
-            run(cursor, schema_script("state", "state"))
-            run(cursor, "INSERT INTO state.main.progress VALUES (0)")
+        attach_state(engine, Path(":memory:"), 0)
         yield State(engine, scratch / "none")
     finally:
         engine.close()
+
+
+def _copy(path: Path, scratch: Path) -> Path:
+    """The state file, which is small, in `scratch`: there it may be brought up to date."""
+    try:
+        scratch.mkdir(parents=True)
+        for file in (path, Path(f"{path}.wal")):
+            if file.exists():
+                shutil.copyfile(file, scratch / file.name)
+    except OSError as error:
+        raise QueryError(f"{path} cannot be copied to {scratch}: {error.strerror}") from error
+    return scratch / path.name
 
 
 def _engine(scratch: Path) -> Engine:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,10 +79,11 @@ def replayed(
     folder: Path, config: Config | None = None, *, as_of: AsOf | None = None,
     last_ns: int = LAST, chunk_ns: int = CHUNK_NS,
 ) -> Iterator[Replayed]:  # fmt: skip
-    scratch = folder.with_name(folder.name + "-scratch")
     with (
-        open_recorded(folder, scratch / "a") as recorded, scratch_state(scratch / "b") as state
-    ):  # fmt: skip
+        tempfile.TemporaryDirectory() as scratch,
+        open_recorded(folder, Path(scratch) / "a") as recorded,
+        scratch_state(Path(scratch) / "b") as state,
+    ):
         replayer = Replayer(recorded, state, config or a_config(EAGER))
         if as_of is not None:
             done = replayer.as_of(as_of, lambda *_: None)
