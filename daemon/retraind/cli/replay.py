@@ -163,6 +163,7 @@ def _body(run: Run, found: Comparison, recorded: Recorded) -> dict[str, Any]:
         "through_seq": run.through_seq,
         "snapshot": recorded.snapshot.name if recorded.snapshot else None,
         "segments_left_out": recorded.left_out,
+        "references_not_used": run.unpinned,
         "triggers": [
             _trigger(row.side, row.fired) for row in found.rows
         ],
@@ -228,6 +229,11 @@ def _introduction(run: Run, recorded: Recorded, as_of: bool) -> Iterator[str]:
         yield (
             f"A daemon runs: what it decided is read from {recorded.snapshot.name}, and rows only "
             "from sealed segments. Stop it to replay the rest."
+        )
+    if run.unpinned and not as_of:
+        yield (
+            f"{run.unpinned} references were pinned by hand at a later time than that of any "
+            "window and are not used; --as-of uses them."
         )
     if recorded.left_out:
         yield f"Segment files were left out of {recorded.left_out} reads: too many for one read."

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from retraind.evaluate.memory import Memory
+from retraind.evaluate.publish import GRAVITY
 from retraind.monitor_tests.document import StateAt
+from retraind.policy.alarms import Verdict
 from retraind.store.state import State
 
 
@@ -22,27 +25,41 @@ class Found(NamedTuple):
         return f"state {self.state or 'none'}, band {self.band} ({self.evidence})"
 
 
+BANDS: tuple[Verdict, ...] = (
+    "context", "no_data", "immature", "high_cardinality", "ok", "notice", "investigate", "retrain",
+    "alarm",
+)  # fmt: skip
+
+
 def state_of(state: State, memory: Memory, series_id: str, expected: StateAt) -> Found:
-    """The state of an eval (its fail rate), or of a feature or an eval's scores."""
+    """The state of an eval (its fail rate), or of a feature or an eval's scores.
+
+    Of several alarms or results the gravest, as in metrics and `retraind status`.
+    """
     name = expected.eval if expected.eval is not None else expected.feature
     of_rate = expected.eval is not None
-    alarm = next(
-        (
-            alarm.memory.state
-            for key, alarm in sorted(memory.alarms.get(series_id, {}).items())
-            if key.feature == name and (key.kind == "rate") == of_rate
-        ),
-        "",
-    )
-    for row in state.read("last_windows").to_pylist():
-        if (row["series_id"], row["feature"]) != (series_id, name):
-            continue
-        if (row["kind"] == "rate") != of_rate:
-            continue
-        evidence = f"n {row['n']}"
-        if row["rate"] is not None:
-            evidence = f"fail rate {row['rate']:.3g}, {evidence}"
-        if row["psi_corrected"] is not None:
-            evidence = f"PSI {row['psi_corrected']:.3g}, p {row['p_value']:.2g}, {evidence}"
-        return Found(alarm, row["verdict"], evidence)
-    return Found("", "", "")
+    states = [
+        alarm.memory.state
+        for key, alarm in memory.alarms.get(series_id, {}).items()
+        if key.feature == name and (key.kind == "rate") == of_rate
+    ]
+    rows = [
+        row
+        for row in state.read("last_windows").to_pylist()
+        if (row["series_id"], row["feature"]) == (series_id, name)
+        and (row["kind"] == "rate") == of_rate
+    ]
+    if not rows:
+        return Found("", "", "")
+    gravest = max(rows, key=lambda row: BANDS.index(row["verdict"]))
+    alarmed = max(states, key=GRAVITY.index, default="")
+    return Found(alarmed, gravest["verdict"], _evidence(gravest))
+
+
+def _evidence(row: Mapping[str, Any]) -> str:
+    parts = []
+    if row["psi_corrected"] is not None:
+        parts.append(f"PSI {row['psi_corrected']:.3g}, p {row['p_value']:.2g}")
+    if row["rate"] is not None:
+        parts.append(f"fail rate {row['rate']:.3g}")
+    return ", ".join([*parts, f"n {row['n']}"])

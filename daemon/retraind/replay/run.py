@@ -48,7 +48,8 @@ class Run:
     """What a replay has done. Its decisions are in the state that it was given.
 
     `end_ns`: up to which event time panes were closed, in at least one source. `until_ns`: the wall
-    time up to which the daemon's decisions compare, None for all.
+    time up to which the daemon's decisions compare, None for all. `unpinned`: references that
+    people pinned at a later time than that of any window.
     """
 
     begin_ns: int
@@ -56,6 +57,7 @@ class Run:
     through_seq: int
     until_ns: int | None
     begun: list[Begun]
+    unpinned: int
     digest: str
 
 
@@ -131,7 +133,7 @@ class Replayer:
     ) -> Run:
         rows = self._state.read("window_results").to_pylist()
         digest = hashlib.blake2b(repr(rows).encode(), digest_size=16).hexdigest()
-        return Run(begin, end, through, until, begun, digest)
+        return Run(begin, end, through, until, begun, len(self._pins), digest)
 
     # A plain replay
 

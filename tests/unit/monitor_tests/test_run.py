@@ -178,7 +178,8 @@ def test_hours_are_counted_as_the_daemon_counts_them(tmp_path: Path) -> None:
     world.send(a_request([*spans, later]))
     world.tick()
     names = ", ".join((*PANE_COLUMNS, "pane_start"))
-    real = world.rows(f"select {names} from panes where sessions = 10")
+    counted = "('sessions', 'input_tokens', 'finish_reason', 'grounded')"
+    real = world.rows(f"select {names} from panes where sessions = 10 and feature in {counted}")
     config = world.config
     world.close()
 

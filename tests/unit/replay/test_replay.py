@@ -370,6 +370,9 @@ def test_what_a_person_pinned_is_pinned_again_at_its_time(tmp_path: Path) -> Non
     with replayed(tmp_path / "data", as_of=ALL) as found:
         assert results(found.state) == results(found.recorded)
         assert not found.compared().differs
+    with replayed(tmp_path / "data") as found:
+        # Its wall time comes after the event time of every window: nothing was pinned by then.
+        assert found.run.unpinned == 1
 
 
 def by_hand(world: World, start_ns: int, end_ns: int) -> None:
