@@ -113,7 +113,7 @@ class _Windows:
                 self.verdicts += changed
 
 
-_KEY = ("series_id", "feature", "version", "kind", "start_ns", "end_ns")
+_KEY = ("series_id", "feature", "version", "kind", "reference_kind", "start_ns", "end_ns")
 _ROWS = ("sessions", "n", "failures")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from retraind.evaluate.memory import Series, Source
@@ -13,8 +13,6 @@ from retraind.store.state import State
 from retraind.window.reference import reference_from_rows
 
 END_OF_TIME_NS = 2**62
-AUTOMATIC = "auto"
-"""The source of references that pin themselves, see evaluate/windows.py."""
 
 
 class Tick(NamedTuple):
@@ -38,7 +36,7 @@ class Fired(NamedTuple):
 
 
 class Pin(NamedTuple):
-    """A reference of the past, as its row has it."""
+    """A reference made the active one at a wall time, for windows from an event time on."""
 
     id: str
     series_id: str
@@ -48,11 +46,7 @@ class Pin(NamedTuple):
     first_ns: int | None
     last_ns: int | None
     sessions: int
-
-    @property
-    def by_hand(self) -> bool:
-        """Pinned by a person, and not by the traffic, which a replay decides on anew."""
-        return AUTOMATIC not in self.source.split(" + ")
+    active_from_ns: int | None
 
 
 def ticks(state: State) -> list[Tick]:
@@ -85,26 +79,24 @@ def _feature(reason: Mapping[str, Any]) -> str:
     return f"{feature} ({cohort})" if feature and cohort else feature
 
 
-def pins(state: State) -> list[Pin]:
-    """Every reference of the past, in the order of creation."""
-    return [Pin(**row) for row in state.read("recorded_references").to_pylist()]
+def pins_of_people(state: State) -> list[Pin]:
+    """What people have pinned or accepted, in that order; traffic pins itself in a replay, too."""
+    return [Pin(**row) for row in state.read("references_of_people").to_pylist()]
 
 
-def active_at(found: Sequence[Pin], begin_ns: int) -> dict[str, Pin]:
+def active_at(state: State, begin_ns: int) -> dict[str, Pin]:
     """The reference of each series with which windows from an event time on were compared.
 
-    Those of traffic that had ended by then, the newest of them; one from a file counts from its
-    creation. Of several over the same traffic the last one created by then, else the first.
+    Of several that began together, as late features join, the last one created by then, else the
+    first.
     """
     active: dict[str, tuple[tuple[int, bool, int], Pin]] = {}
-    for pin in found:
+    for row in state.read("recorded_references").to_pylist():
+        pin = Pin(**row)
+        if pin.active_from_ns is None or pin.active_from_ns > begin_ns:
+            continue
         known = pin.created_ns <= begin_ns
-        if pin.last_ns is None and not known:
-            continue
-        covered = pin.created_ns if pin.last_ns is None else pin.last_ns
-        if covered > begin_ns:
-            continue
-        rank = (covered, known, pin.created_ns if known else -pin.created_ns)
+        rank = (pin.active_from_ns, known, pin.created_ns if known else -pin.created_ns)
         if pin.series_id not in active or active[pin.series_id][0] < rank:
             active[pin.series_id] = rank, pin
     return {series_id: pin for series_id, (_, pin) in active.items()}

@@ -72,7 +72,7 @@ class Replayer:
         self._newest = 0
         rows = StoredRows(recorded.reader, lambda: self._newest)
         self._stages: Stages = build_stages(rows, state, self._config, Telemetry())
-        self._pins = [pin for pin in history.pins(recorded.state) if pin.by_hand]
+        self._pins = history.pins_of_people(recorded.state)
         self._begin_ns = history.complete_from(recorded.state, CONTEXT_NS)
 
     def plain(self, last_ns: int, on_progress: OnProgress, *, chunk_ns: int = CHUNK_NS) -> Run:
@@ -219,7 +219,10 @@ class Replayer:
                     new = history.reference_of(
                         self._recorded.state, pin, memory.series[pin.series_id]
                     )
-                    write_references(tx, memory, [new], source=pin.source, now_ns=pin.created_ns)
+                    write_references(
+                        tx, memory, [new], source=pin.source, now_ns=pin.created_ns,
+                        actor="replay",
+                    )  # fmt: skip
 
     def _is_news(self, memory: Memory, pin: Pin) -> bool:
         """Whether the series is replayed and had not begun with this reference."""

@@ -46,7 +46,7 @@ def seed(
     if before:
         _write(recorded, state, before, begin_ns, now_ns)
     memory = load(state)
-    active = history.active_at(history.pins(recorded), begin_ns) if before else {}
+    active = history.active_at(recorded, begin_ns) if before else {}
     pins = {each.id: active[each.id] for each in before if each.id in active}
     with state.transaction() as tx:
         for series in before:

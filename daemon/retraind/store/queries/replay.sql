@@ -14,16 +14,17 @@ order by through_seq, now_ns
 
 -- name: recorded_windows
 -- The verdict of every decision window that ended in a time range.
-select series_id, feature, version, kind, epoch_ns(window_start) as start_ns,
+select series_id, feature, version, kind, reference_kind, epoch_ns(window_start) as start_ns,
        epoch_ns(window_end) as end_ns, sessions, n, coalesce(failures, 0) as failures, verdict,
        through_seq
 from state.windows
 where window_end >= make_timestamp_ns($first) and window_end < make_timestamp_ns($last)
-order by window_end, series_id, feature, version, kind
+order by window_end, series_id, feature, version, kind, reference_kind
 
 -- name: window_results
 -- Every result as numbers, for a fingerprint of all that was found.
-select series_id, feature, version, kind, window_start, window_end, sessions, n, reference_id, m,
+select series_id, feature, version, kind, reference_kind, window_start, window_end, sessions, n,
+       reference_id, m,
        verdict, psi_corrected, psi_lower, statistic, p_value, in_family, rate, rate_lower,
        rate_upper, log_e_value, log_threshold, results, failures, mean
 from state.windows
@@ -37,11 +38,23 @@ where window_end >= make_timestamp_ns($first)
 group by all
 
 -- name: recorded_references
--- Every reference there ever was, in the order of creation.
+-- Every reference that ever was the active one, in the order of creation.
 select id, series_id, kind, source, epoch_ns(created_at) as created_ns,
-       epoch_ns(first_time) as first_ns, epoch_ns(last_time) as last_ns, sessions
+       epoch_ns(first_time) as first_ns, epoch_ns(last_time) as last_ns, sessions,
+       epoch_ns(active_from) as active_from_ns
 from state."references"
+where active_from is not null
 order by created_at, series_id, id
+
+-- name: references_of_people
+-- What people have pinned or accepted, and when, in that order.
+select r.id, r.series_id, r.kind, r.source, epoch_ns(l.logged_at) as created_ns,
+       epoch_ns(r.first_time) as first_ns, epoch_ns(r.last_time) as last_ns, r.sessions,
+       epoch_ns(r.active_from) as active_from_ns
+from state.reference_log l
+join state."references" r on r.id = l.reference_id and r.series_id = l.series_id
+where l.action in ('pinned', 'accepted') and l.actor <> 'auto'
+order by l.logged_at, r.series_id, r.id
 
 -- name: recorded_triggers
 -- Triggers of windows that ended in a time range, with their events.
