@@ -22,7 +22,7 @@ from retraind.config.settings import Config, Store
 from retraind.console.daemon import PinReference
 from retraind.errors import StartError
 from retraind.evaluate.memory import load
-from retraind.pin import pin
+from retraind.pin import accept, pin
 from retraind.replay import history
 from retraind.replay.compare import Comparison, compare
 from retraind.replay.run import CHUNK_NS, AsOf, Replayer, Run
@@ -375,9 +375,36 @@ def test_what_a_person_pinned_is_pinned_again_at_its_time(tmp_path: Path) -> Non
         assert found.run.unpinned == 1
 
 
-def by_hand(world: World, start_ns: int, end_ns: int) -> None:
+def by_hand(world: World, start_ns: int, end_ns: int, *, propose: bool = False) -> None:
     """`retraind reference pin --start … --end …`"""
-    request = PinReference(start_ns=start_ns, end_ns=end_ns, source="2 hours")
+    request = PinReference(
+        start_ns=start_ns, end_ns=end_ns, source="2 hours", propose=propose, by="ops"
+    )
     memory = load(world.state)
     pin(world.state, memory, world.config, request, world.clock.now_ns())
     world.restart()
+
+
+def test_what_a_person_accepted_is_taken_up_at_its_time(tmp_path: Path) -> None:
+    """Proposed after hour 8, accepted after hour 9: what was only proposed changes nothing."""
+    world = World(tmp_path / "data", a_config(EAGER))
+    for hour in range(13):
+        world.clock.advance(seconds=5)
+        world.send(an_hour(hour, shifted=hour >= 6, version="v1" if hour < 10 else "v2"))
+        world.tick()
+        world.clock.advance(seconds=5)
+        if hour == 8:
+            by_hand(world, START_NS + 6 * HOUR_NS, START_NS + 8 * HOUR_NS, propose=True)
+        if hour == 9:
+            (proposed,) = world.rows('select id from "references" where proposed')
+            memory = load(world.state)
+            accept(world.state, memory, proposed["id"], "ops", world.clock.now_ns())
+            world.restart()
+    used = world.rows("select distinct reference_id from windows where reference_kind = 'pinned'")
+    assert proposed["id"] in {row["reference_id"] for row in used}
+    world.close()
+    with replayed(tmp_path / "data", as_of=ALL) as found:
+        assert results(found.state) == results(found.recorded)
+        comparison = found.compared()
+        assert comparison.alike == len(results(found.recorded))
+        assert (comparison.later, comparison.verdicts, comparison.differs) == (0, 0, False)
