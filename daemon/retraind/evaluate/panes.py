@@ -176,6 +176,12 @@ class PaneBuilder:
         for start, end in self._bounded(source, first, last):
             self._build(memory, source, start, end, through)
 
+    def record_deploys(self, memory: Memory, versions: pa.Table) -> None:
+        """Take up versions (StoredRows.new_versions), and place the holds that follow."""
+        with self._state.transaction() as tx:
+            placed = service_versions.record(tx, memory, versions, self._monitors)
+        holds.announce(placed)
+
     def _deleted_through_ns(self) -> int:
         """No pane that these event times take part in may be built again: rows are missing."""
         found: int = self._state.read("deleted_through")["deleted_ns"][0].as_py()

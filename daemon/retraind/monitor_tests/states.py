@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from retraind.evaluate.memory import Memory
-from retraind.evaluate.publish import GRAVITY
+from retraind.evaluate.shown import GRAVITY
 from retraind.monitor_tests.document import StateAt
 from retraind.policy.alarms import Verdict
 from retraind.store.state import State

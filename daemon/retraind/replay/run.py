@@ -12,6 +12,8 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 from retraind.config.settings import Config
 from retraind.errors import QueryError
 from retraind.evaluate.evaluator import Stages, build_stages
@@ -70,8 +72,8 @@ class Replayer:
         # Nothing is delivered: without destinations no row of the outbox is ever written.
         self._config = config.model_copy(update={"destinations": ()})
         self._newest = 0
-        rows = StoredRows(recorded.reader, lambda: self._newest)
-        self._stages: Stages = build_stages(rows, state, self._config, Telemetry())
+        self._rows = StoredRows(recorded.reader, lambda: self._newest)
+        self._stages: Stages = build_stages(self._rows, state, self._config, Telemetry())
         self._pins = history.pins_of_people(recorded.state)
         self._begin_ns = history.complete_from(recorded.state, CONTEXT_NS)
 
@@ -85,6 +87,7 @@ class Replayer:
             raise QueryError("there is nothing to replay: no hour of any source is closed by then")
         first = min(start for start, _ in spans.values())
         end = max(stop for _, stop in spans.values())
+        versions = self._rows.new_versions(0, through)
         at = first
         while at < end:
             until = min(end, (at // chunk_ns + 1) * chunk_ns)
@@ -92,6 +95,9 @@ class Replayer:
                 low, high = max(at, start), min(until, stop)
                 if low < high:
                     self._stages.panes.build_hours(memory, source, low, high, through)
+            seen = versions["first_ns"].to_numpy()
+            new = (seen < until) & ((seen >= at) | (at == first))
+            self._stages.panes.record_deploys(memory, versions.filter(pa.array(new)))
             self._test(memory, spans, until)
             at = until
             on_progress(at - first, end - first)

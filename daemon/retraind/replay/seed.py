@@ -45,6 +45,9 @@ def seed(
     before = [each for each in known if each.first_ns < begin_ns]
     if before:
         _write(recorded, state, before, begin_ns, now_ns)
+    with state.transaction() as tx:
+        for table in ("mutes", "holds"):
+            tx.append(table, recorded.read(f"{table}_of_people"))
     memory = load(state)
     active = history.active_at(recorded, begin_ns) if before else {}
     pins = {each.id: active[each.id] for each in before if each.id in active}

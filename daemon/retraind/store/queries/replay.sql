@@ -68,6 +68,14 @@ order by decided_for, monitor, service_name, environment, model, id
 -- Segments whose rows cannot be read any more: nothing they took part in may be built again.
 select * from state.segments where status in ('dropped', 'quarantined')
 
+-- name: mutes_of_people
+-- What people have silenced: event times say when.
+select * from state.mutes
+
+-- name: holds_of_people
+-- Holds that people ended early: a replay finds the same holds, and leaves these as they are.
+select * from state.holds where released_by is not null
+
 -- name: arrival_of
 -- When the last row up to a seq arrived.
 select max(epoch_ns(received_at)) as now_ns from {spans} where seq <= $through
