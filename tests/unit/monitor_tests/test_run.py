@@ -56,11 +56,6 @@ def test_what_the_page_shows_happens(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out.replace(f"{tmp_path}/", "") == shown
 
 
-def test_half_the_days_are_not_enough_as_the_page_says(tmp_path: Path) -> None:
-    (text,) = (text for text in FILES if "min_age: 14d" in text)
-    assert retraind_test(tmp_path, text.replace("min_age: 14d", "min_age: 7d")) == 1
-
-
 CASES = [
     ("  - {at: 30h, eval: grounded, state: firing}", 0),
     ("  - {at: 30h, eval: grounded, state: ok}", 1),
