@@ -22,6 +22,7 @@ from retraind.config.settings import Config, Store
 from retraind.console.daemon import PinReference
 from retraind.errors import StartError
 from retraind.evaluate.memory import load
+from retraind.evaluate.mutes import Wanted, mute
 from retraind.pin import accept, pin
 from retraind.replay import history
 from retraind.replay.compare import Comparison, compare
@@ -408,3 +409,22 @@ def test_what_a_person_accepted_is_taken_up_at_its_time(tmp_path: Path) -> None:
         comparison = found.compared()
         assert comparison.alike == len(results(found.recorded))
         assert (comparison.later, comparison.verdicts, comparison.differs) == (0, 0, False)
+
+
+def test_what_a_person_muted_stays_muted(tmp_path: Path) -> None:
+    """Muted from before the failures until long after them: no trigger, then or now."""
+    world = World(tmp_path / "data", a_config(EAGER))
+    for hour, request in enumerate(story()):
+        world.clock.advance(seconds=5)
+        world.send(request)
+        world.tick()
+        if hour == 5:
+            wanted = Wanted("m", None, None, None, None, None, 30 * 86400.0, "a test", "ops")
+            mute(world.state, load(world.state), ["m"], wanted, world.clock.now_ns())
+            world.restart()
+    assert world.rows("select * from triggers") == []
+    world.close()
+    for as_of in (None, ALL):
+        with replayed(tmp_path / "data", as_of=as_of) as found:
+            assert results(found.state) == results(found.recorded)
+            assert history.fired(found.state, FIRST, LAST) == []
