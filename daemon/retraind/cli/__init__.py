@@ -127,7 +127,8 @@ def version() -> int:
 
 
 for _command in (
-    status, sql, episodes, explain, feedback, reference, mute, unmute, hold, webhook, erase, replay, test,
+    status, sql, episodes, explain, feedback, reference, mute, unmute, hold, webhook, erase,
+    replay, test,
 ):  # fmt: skip
     cli.add_command(_command)
 

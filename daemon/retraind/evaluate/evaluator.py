@@ -51,7 +51,7 @@ class Stages:
 def build_stages(rows: StoredRows, state: State, config: Config, telemetry: Telemetry) -> Stages:
     """The stages of a configuration, also those of a replay. Raises ConfigError."""
     plans = [MonitorPlan.from_settings(monitor) for monitor in config.monitors]
-    decider = Decider(config, telemetry)
+    decider = Decider(config, telemetry, SessionFinder(rows, plans, config))
     return Stages(
         config,
         PaneBuilder(rows, state, plans, config, telemetry),
@@ -155,16 +155,6 @@ class Evaluator:
             self._on_triggers()  # also when a later window failed: earlier ones are decided
         self._telemetry.evaluation_duration.observe(time.perf_counter() - started)
 
-    def _build(self, config: Config) -> _Stages:
-        plans = [MonitorPlan.from_settings(monitor) for monitor in config.monitors]
-        sessions = SessionFinder(self._rows, plans, config)
-        decider = Decider(config, self._telemetry, sessions)
-        return _Stages(
-            config,
-            PaneBuilder(self._rows, self._state, plans, config, self._telemetry),
-            WindowEvaluator(self._state, config, plans, decider, self._telemetry),
-            Publisher(config),
-        )
     def _build(self, config: Config) -> Stages:
         return build_stages(self._rows, self._state, config, self._telemetry)
 
