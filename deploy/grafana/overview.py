@@ -58,7 +58,7 @@ def _now(built: Dashboard) -> None:
             "below.",
             f"sum({ALARM}{{{SERIES}}})",
             steps=ZERO_IS_GOOD,
-            runbooks=("RetraindDriftDetected", "RetraindEvalFailRateBurn"),
+            runbooks=("RetraindDriftDetected", "RetraindEvalFailRateBurn", "RetraindHoldExpiring"),
         )
     )
     built.with_panel(

@@ -46,8 +46,8 @@ def seed(
     if before:
         _write(recorded, state, before, begin_ns, now_ns)
     with state.transaction() as tx:
-        for table in ("mutes", "holds"):
-            tx.append(table, recorded.read(f"{table}_of_people"))
+        for table, query in (("mutes", "mutes_of_people"), ("holds", "holds_of_people")):
+            tx.append(table, recorded.read(query))
     memory = load(state)
     active = history.active_at(recorded, begin_ns) if before else {}
     pins = {each.id: active[each.id] for each in before if each.id in active}

@@ -141,9 +141,9 @@ def test_a_file_whose_checkpoint_is_wrong_is_set_aside(
 
 @pytest.mark.parametrize(
     ("column", "sql"),
-    [("text", "UPDATE seg_000001.spans SET attributes = 'x' WHERE seq = 8"),
-     ("number", "UPDATE seg_000001.spans SET input_tokens = -1 WHERE seq = 3"),
-     ("rows", "DELETE FROM seg_000001.spans WHERE seq = 3"),
+    [("text", "UPDATE seg_000001.span_rows SET attributes = 'x' WHERE seq = 8"),
+     ("number", "UPDATE seg_000001.span_rows SET input_tokens = -1 WHERE seq = 3"),
+     ("rows", "DELETE FROM seg_000001.span_rows WHERE seq = 3"),
      ("ledger", "UPDATE seg_000001.ledger SET accepted = 0")],
 )  # fmt: skip
 def test_the_fingerprint_sees_a_change(tmp_path: Path, column: str, sql: str) -> None:

@@ -185,7 +185,10 @@ def test_all_tables_of_a_request_share_one_commit(tmp_path: Path) -> None:
     written = WriteBatch(
         signal="logs", received_at_ns=NOW_NS, digests=[b"x"], results=[ExportResult(1, 1, "no")],
         logs=pa.table({"event_name": ["gen_ai.choice"]}), log_request=np.array([0]),
-        evaluations=pa.table({"name": ["g"], "kind": ["human"], "source": ["event"]}),
+        evaluations=pa.table(
+            {"trace_id": ["a"], "response_id": ["b"], "name": ["g"], "kind": ["human"],
+             "source": ["event"]}
+        ),
         evaluation_request=np.array([0]),
         quarantine=pa.table({"signal": ["logs"], "reason": ["bad"]}),
         quarantine_request=np.array([0]),
