@@ -269,12 +269,12 @@ class Holders:
         places = np.flatnonzero(pc.is_in(events.names, wanted).to_numpy(zero_copy_only=False))
         if len(places) == 0:
             return None
-        attributes = events.attributes.json().take(pa.array(places)).to_pylist()
+        attributes = events.attributes_json.take(pa.array(places)).to_pylist()
         names = events.names.take(pa.array(places)).to_pylist()
         spans = events.span[places]
         owners, starts = np.unique(spans, return_index=True)
         items = [
-            {"name": event, "attributes": orjson.loads(text) if text else {}}
+            {"name": event, "attributes": orjson.loads(text)}
             for event, text in zip(names, attributes, strict=True)
         ]
         for span, item in zip(spans.tolist(), items, strict=True):

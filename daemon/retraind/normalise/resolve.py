@@ -16,7 +16,7 @@ from retraind.normalise.attributes import ARRAY, STRING, Attributes, Mask, Rows
 from retraind.normalise.coerce import canonical_text
 from retraind.normalise.combinations import combinations
 from retraind.normalise.conventions import Column
-from retraind.normalise.holders import Holders, Surroundings
+from retraind.normalise.holders import Holders
 from retraind.normalise.sources import Choice, choose, operations
 from retraind.normalise.typed import ARROW_TYPES, NATIVE
 
@@ -48,11 +48,9 @@ class Resolved:
     operations: dict[str, Mask] = field(default_factory=dict)
 
 
-def resolve(
-    attributes: Attributes, table: Sequence[Column], around: Surroundings | None = None
-) -> Resolved:
+def resolve(holders: Holders, table: Sequence[Column]) -> Resolved:
     """Fill every column of `table` from the best source of each owner, but those in READ."""
-    holders = Holders(attributes, around)
+    attributes = holders.attributes
     found = Resolved({}, np.zeros(attributes.count, dtype=bool), [], holders)
     table = [column for column in table if column.type not in READ]
     first = [column for column in table if column.name == "operation"]
