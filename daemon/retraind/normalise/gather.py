@@ -218,6 +218,6 @@ def _texts(
     ]
     head = pa.array(heads, pa.string()).take(pa.array(pair))
     tail = pa.array(tails, pa.string()).take(pa.array(after * 2 + is_string))
-    texts = text.concatenate_rows([head, attributes.json_values(places), tail], offsets)
+    texts = text.concatenate_rows([head, *attributes.json_pieces(places), tail], offsets)
     holes: Mask = np.logical_or.reduceat(np.array(skips)[pair], offsets[:-1])
     return texts, holes

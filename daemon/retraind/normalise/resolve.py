@@ -118,8 +118,10 @@ def _one_convention_a_group(
 def _by_position(found: Resolved, column: Column, options: list[Choice]) -> tuple[pa.Array, Any]:
     """Values taken as they are (or scaled)."""
     attributes = found.holders.attributes
+    typed = found.holders.typed
     winner = np.zeros(attributes.owners, dtype=np.int64)
-    place = np.full(attributes.owners, -1, dtype=np.int32)
+    sent = np.full(attributes.owners, -1, dtype=np.int32)  # places among the attributes
+    place = np.full(attributes.owners, -1, dtype=np.int32)  # places in the pool, of the others
     pool: list[pa.Array] = []
     size = 0
     for number, option in enumerate(options, start=1):
@@ -127,17 +129,24 @@ def _by_position(found: Resolved, column: Column, options: list[Choice]) -> tupl
             option.keep(winner[option.owners] == 0)
         winner[option.owners] = number
         values, places, scale = option.values, option.places, option.source.scale
+        if values is None and scale is None:
+            sent[option.owners] = places
+            continue
         if values is None:
-            if scale is None:
-                as_sent = attributes.kind[places] == NATIVE[column.type]
-                found.exact[places[as_sent]] = True
-            values = found.holders.typed.take(column.type, places)  # type: ignore[arg-type]
+            values = typed.take(column.type, places)  # type: ignore[arg-type]
             places = np.arange(len(places), dtype=np.int32)
         place[option.owners] = places + size
         pool.append(values if scale is None else pc.multiply(values, scale))
         size += len(values)
-    if options[0].values is None and len(pool[0]) == len(place):  # everyone has the first
-        return pool[0], winner
+    has = sent >= 0
+    if has.any() or not pool:
+        places = sent if has.all() else sent[has]
+        found.exact[places[attributes.kind[places] == NATIVE[column.type]]] = True
+        own = typed.take(column.type, places)  # type: ignore[arg-type]
+        if len(own) == attributes.owners:
+            return own, winner
+        place[has] = np.arange(size, size + len(own))
+        pool.append(own)
     return pa.concat_arrays(pool).take(pa.array(place, mask=place < 0)), winner
 
 
