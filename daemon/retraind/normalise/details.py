@@ -173,7 +173,7 @@ def _of_output(found: list[Row]) -> Row:
     row = {
         "output_messages": written(found),
         "output_text": said.text,
-        "called_tools": said.tools or None,
+        "called_tools": said.tools,
     }
     return {name: value for name, value in row.items() if value is not None}
 
