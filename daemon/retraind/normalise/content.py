@@ -110,10 +110,13 @@ def _object(resolved: Resolved, column: Column) -> None:
         found.keys.append(source.key)
         wanted = (np.ones(owners, dtype=bool) & allowed)[decoded.owners]
         places = np.flatnonzero(wanted).astype(np.int32)
-        for _, owner, members in each_once(decoded, places, _members):
+        taken = []
+        for owner, members in each_once(decoded, places, _members):
             before = found.values[owner]
-            found.place[owner] = found.place[owner] or len(found.keys)
+            if before is None:
+                taken.append(owner)
             found.values[owner] = members if before is None else members | before
+        found.place[taken] = len(found.keys)
     add(resolved, column.name, found, _dumped(found))
 
 

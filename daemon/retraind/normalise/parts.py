@@ -35,8 +35,11 @@ def parts_of(message: dict[str, Any]) -> list[Part]:
     for name in ("reasoning_content", "thinking"):
         if isinstance(message.get(name), str) and message[name]:
             parts.insert(0, {"type": "reasoning", "content": message[name]})
-    known = [part.get("id") for part in parts if part["type"] == "tool_call"]
-    return parts + [call for call in _calls(message) if not known or call.get("id") not in known]
+    calls = _calls(message)
+    if calls:
+        known = [part.get("id") for part in parts if part["type"] == "tool_call"]
+        parts += [call for call in calls if not known or call.get("id") not in known]
+    return parts
 
 
 def _tool_response(message: dict[str, Any], parts: list[Part]) -> Part | None:

@@ -73,8 +73,11 @@ def read(resolved: Resolved, column: Column, convert: Callable[[Any, Source], An
     """Each owner's value from the best source for which `convert` finds something."""
     found = unread(resolved.holders.attributes.owners)
     for source, places, decoded in offers(resolved, column, found):
-        for _, owner, value in each_once(decoded, places, _of(source, convert)):
-            found.values[owner], found.place[owner] = value, len(found.keys)
+        taken = []
+        for owner, value in each_once(decoded, places, _of(source, convert)):
+            found.values[owner] = value
+            taken.append(owner)
+        found.place[taken] = len(found.keys)
     return found
 
 
@@ -85,21 +88,21 @@ def _of(source: Source, convert: Callable[[Any, Source], Any]) -> Callable[[Any]
 
 def each_once(
     decoded: Decoded, places: Indices, convert: Callable[[Any], Any]
-) -> Iterator[tuple[int, int, Any]]:
-    """(place, owner, converted value) of those for which `convert` finds something.
+) -> Iterator[tuple[int, Any]]:
+    """(owner, converted value) of those for which `convert` finds something.
 
     Each distinct text is converted once; nothing is found in one that is nested too deep to walk.
     """
     known: dict[int, Any] = {}
     codes, owners = decoded.code[places].tolist(), decoded.owners[places].tolist()
-    for place, code, owner in zip(places.tolist(), codes, owners, strict=True):
+    for code, owner in zip(codes, owners, strict=True):
         if code not in known:
             try:
                 known[code] = convert(decoded.value(code))
             except RecursionError:
                 known[code] = None
         if known[code]:
-            yield place, owner, known[code]
+            yield owner, known[code]
 
 
 def add(resolved: Resolved, name: str, found: Taken, values: pa.Array) -> None:

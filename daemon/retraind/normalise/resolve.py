@@ -261,11 +261,8 @@ def source_json(winners: list[Winner], owners: int) -> pa.StringArray:
     """JSON object of column to key for each owner, built once per distinct combination."""
     examples, index = combinations(((w.place, len(w.keys) + 1) for w in winners), owners)
     texts: list[str | None] = []
-    for example in examples:
-        entry = {
-            winner.column: winner.keys[winner.place[example] - 1]
-            for winner in winners
-            if winner.place[example]
-        }
+    shown = [(winner.column, winner.keys, winner.place[examples].tolist()) for winner in winners]
+    for i in range(len(examples)):
+        entry = {column: keys[place[i] - 1] for column, keys, place in shown if place[i]}
         texts.append(orjson.dumps(entry).decode() if entry else None)
     return pa.array(texts, pa.string()).take(pa.array(index))

@@ -155,8 +155,11 @@ def _pointed(
     codes, pointer = decoded.code[asked], source.path.pointer
     taken: list[int] = []
     values: list[Any] = []
-    for code in decoded.may_lead(codes, pointer[0]) if pointer else np.unique(codes).tolist():
-        value = decoded.value(code)
+    if pointer:
+        opened = decoded.may_lead(codes, pointer[0])
+    else:
+        opened = [(code, decoded.value(code)) for code in np.unique(codes).tolist()]
+    for code, value in opened:
         if pointer:
             value = follow(value, pointer)
             if value is None:
