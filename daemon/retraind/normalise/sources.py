@@ -159,11 +159,10 @@ def _pointed(
         opened = decoded.may_lead(codes, pointer[0])
     else:
         opened = [(code, decoded.value(code)) for code in np.unique(codes).tolist()]
-    for code, value in opened:
-        if pointer:
-            value = follow(value, pointer)
-            if value is None:
-                continue
+    for code, held in opened:
+        value = follow(held, pointer) if pointer else held
+        if value is None:
+            continue
         if source.join:
             value = joined(value)
         elif column_type == "text" and pointer == () and not isinstance(value, str):
