@@ -21,10 +21,11 @@ _CONTENT = (
 
 def parts_of(message: dict[str, Any]) -> list[Part]:
     """The parts of a message in any known spelling."""
-    kind = _kind(message)
-    bare = kind in _ANSWERING or ("content" not in message and "parts" not in message)
-    if kind in _BARE and bare and "role" not in message:
-        return _READERS[kind](message)
+    if "type" in message and "role" not in message:
+        kind = _kind(message)
+        bare = kind in _ANSWERING or ("content" not in message and "parts" not in message)
+        if kind in _BARE and bare:
+            return _READERS[kind](message)
     content = message["parts"] if isinstance(message.get("parts"), list) else _content(message)
     parts: list[Part] = []
     for block in content:
@@ -97,9 +98,9 @@ def _block(item: object) -> list[Part]:
         return []
     wrapped = item.get("message_content")
     block: dict[str, Any] = wrapped if isinstance(wrapped, dict) else item
-    kind = _kind(block)
-    if kind in _READERS:
-        return _READERS[kind](block)
+    reader = _READERS.get(_kind(block))
+    if reader is not None:
+        return reader(block)
     for name, read in _NAMED.items():
         if isinstance(block.get(name), dict):
             return read(block[name])
@@ -122,7 +123,9 @@ def _kind(block: dict[str, Any]) -> str:
 
 
 def _text(block: dict[str, Any]) -> list[Part]:
-    text = _first(block, "content", "text", "refusal")
+    text = block.get("content")
+    if text is None:
+        text = _first(block, "text", "refusal")
     return [{"type": "text", "content": text}] if isinstance(text, str) and text else []
 
 

@@ -152,22 +152,26 @@ def _keep_once(resolved: Resolved, decoded: Decoded, places: Indices) -> None:
 def _converter(source: Source, direction: messages.Direction) -> Callable[[Any], Any]:
     """Messages from a decoded value of this source; None when there are none."""
     path = source.path
+    if path.form == "events":
+        return lambda value: messages.of_events(value, direction)
+    if source.answer is not None:
+        return lambda value: messages.answer_of(
+            value | {"toolCalls": loaded(value.get("toolCalls"))}
+        )
+    pointer, plain, of_log = path.pointer, path.plain, path.holder == "events"
+    may_be_texts = pointer is not None and pointer[-1:] == ("messages",)
 
     def convert(value: Any) -> Any:
-        if path.form == "events":
-            return messages.of_events(value, direction)
-        if source.answer is not None:
-            return messages.answer_of(value | {"toolCalls": loaded(value.get("toolCalls"))})
-        if path.pointer:
-            value = follow(value, path.pointer)
-            if path.pointer[-1] == "messages" and _only_texts(value):
+        if pointer:
+            value = follow(value, pointer)
+            if value is None or (may_be_texts and _only_texts(value)):
                 return None  # the text form of message objects
-        if path.holder == "events" and isinstance(value, list):
+        if of_log and isinstance(value, list):
             value = messages.exchange(value, direction)
         if messages.is_canonical(value):
             return value
         found = messages.messages_of(value, direction)
-        hollow = path.plain and not any(message["parts"] for message in found)
+        hollow = plain and not any(message["parts"] for message in found)
         return None if hollow else found
 
     return convert
