@@ -139,14 +139,14 @@ def _by_position(found: Resolved, column: Column, options: list[Choice]) -> tupl
         pool.append(values if scale is None else pc.multiply(values, scale))
         size += len(values)
     has = sent >= 0
-    if has.any():
-        places = sent[has]
+    if has.any() or not pool:
+        places = sent if has.all() else sent[has]
         found.exact[places[attributes.kind[places] == NATIVE[column.type]]] = True
-        if not pool:
-            return typed.take(column.type, sent), winner  # type: ignore[arg-type]
-        place[has] = np.arange(size, size + len(places))
-        pool.append(typed.take(column.type, places))  # type: ignore[arg-type]
-    pool.append(pa.nulls(0, ARROW_TYPES[column.type]))
+        own = typed.take(column.type, places)  # type: ignore[arg-type]
+        if len(own) == attributes.owners:
+            return own, winner
+        place[has] = np.arange(size, size + len(own))
+        pool.append(own)
     return pa.concat_arrays(pool).take(pa.array(place, mask=place < 0)), winner
 
 

@@ -90,14 +90,12 @@ class TypedValues:
         return kept
 
     def take(self, column_type: PlainType, places: Rows) -> pa.Array:
-        """The values of usable attributes, NULL for a place of -1."""
-        nothing = places < 0
-        index = pa.array(places, mask=nothing)
-        values = self.attributes.values(NATIVE[column_type]).take(index)
+        """The values of usable attributes."""
+        values = self.attributes.values(NATIVE[column_type]).take(pa.array(places))
         if column_type not in self._coerced:
             return values
         position, arrays = self._coerced[column_type]
-        coerced = np.where(nothing, -1, position[places])
+        coerced = position[places]
         if not (coerced >= 0).any():
             return values
         extra = pa.concat_arrays(arrays).take(pa.array(coerced, mask=coerced < 0))
