@@ -154,17 +154,22 @@ class Attributes:
 
     def json_values(self, selected: Rows) -> pa.StringArray:
         """JSON text of the selected attributes; the inside of the quotes for strings."""
+        pieces = self.json_pieces(selected)
+        return pieces[0] if len(pieces) == 1 else pc.coalesce(*pieces)
+
+    def json_pieces(self, selected: Rows) -> list[pa.StringArray]:
+        """The same as columns of which one has the text, to be joined: that spares a copy."""
         strings = self.kind[selected] == STRING
         if strings.all():
-            return text.json_escape(self.strings.take(pa.array(selected)))
+            return [text.json_escape(self.strings.take(pa.array(selected)))]
         others = self._other_json(selected[~strings])
         if not strings.any():
-            return others
+            return [others]
         place = np.cumsum(~strings, dtype=np.int32) - 1
-        return pc.coalesce(
+        return [
             text.json_escape(self.strings.take(pa.array(selected, mask=~strings))),
             others.take(pa.array(place, mask=strings)),
-        )
+        ]
 
     def _other_json(self, selected: Rows) -> pa.StringArray:
         """The same of attributes that are no strings."""
@@ -214,4 +219,4 @@ class Attributes:
             pa.array(self.code[selected] * 4 + first * 2 + is_string)
         )
         tail = pa.array(["", '"', "}", '"}']).take(pa.array(last * 2 + is_string))
-        return text.concatenate_rows([head, self.json_values(selected), tail], row_offsets)
+        return text.concatenate_rows([head, *self.json_pieces(selected), tail], row_offsets)

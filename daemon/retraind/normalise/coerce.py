@@ -26,16 +26,14 @@ def coerced(value: Any, column_type: ColumnType) -> Any:
     """A JSON value as a column's type, None when it is none."""
     if value is None or (isinstance(value, str) and is_placeholder(value)):
         return None
+    if column_type == "text":
+        return value if isinstance(value, str) else _written(value)
     if column_type == "numbers":
         return _vector(value)
-    if column_type == "text":
-        return _text(value)
     return _flag(value) if column_type == "flag" else _number(value, column_type)
 
 
-def _text(value: Any) -> str | None:
-    if isinstance(value, str):
-        return value
+def _written(value: Any) -> str | None:
     dumped = written(value)
     return None if dumped in PLACEHOLDERS else dumped
 

@@ -16,7 +16,7 @@ from retraind.normalise.coerce import is_placeholder, unquoted, written
 from retraind.normalise.conventions import Column, Source
 from retraind.normalise.documents import documents_of
 from retraind.normalise.parts import loaded
-from retraind.normalise.reading import Read, add, each_once, read
+from retraind.normalise.reading import Read, add, each_once, read, unread
 from retraind.normalise.resolve import Resolved
 from retraind.normalise.sources import permitted
 
@@ -101,7 +101,7 @@ def _definition(item: Any) -> Any:
 def _object(resolved: Resolved, column: Column) -> None:
     """One object of the members of every source; of equal names the first source's counts."""
     holders, owners = resolved.holders, resolved.holders.attributes.owners
-    found = Read([None] * owners, np.zeros(owners, dtype=np.int64))
+    found = unread(owners)
     for source in holders.present(column.sources):
         allowed = permitted(holders, resolved.operations, source)
         decoded = None if allowed is False else holders.decoded(source.path)
@@ -110,10 +110,13 @@ def _object(resolved: Resolved, column: Column) -> None:
         found.keys.append(source.key)
         wanted = (np.ones(owners, dtype=bool) & allowed)[decoded.owners]
         places = np.flatnonzero(wanted).astype(np.int32)
-        for _, owner, members in each_once(decoded, places, _members):
+        taken = []
+        for owner, members in each_once(decoded, places, _members):
             before = found.values[owner]
-            found.place[owner] = found.place[owner] or len(found.keys)
+            if before is None:
+                taken.append(owner)
             found.values[owner] = members if before is None else members | before
+        found.place[taken] = len(found.keys)
     add(resolved, column.name, found, _dumped(found))
 
 

@@ -18,6 +18,7 @@ from retraind.normalise import content, incomplete, messages, schema
 from retraind.normalise.attributes import Attributes, Mask, Rows
 from retraind.normalise.coerce import canonical_text, is_cut, is_placeholder, written
 from retraind.normalise.conventions import COLUMNS
+from retraind.normalise.holders import Holders
 from retraind.normalise.resolve import Resolved, resolve, source_json
 
 DETAILS = "gen_ai.client.inference.operation.details"
@@ -62,7 +63,7 @@ def _of_details(
     if len(places) == 0:
         return schema.SPAN_DETAILS.empty_table(), places
     attributes = Attributes(lists.take(pa.array(places)))
-    resolved = resolve(attributes, COLUMNS)
+    resolved = resolve(Holders(attributes, None), COLUMNS)
     content.fill(resolved, COLUMNS)
     missing = incomplete.of_columns(resolved) | lacking[places]
     _cite_records(resolved)
@@ -172,7 +173,7 @@ def _of_output(found: list[Row]) -> Row:
     row = {
         "output_messages": written(found),
         "output_text": said.text,
-        "called_tools": said.tools or None,
+        "called_tools": said.tools,
     }
     return {name: value for name, value in row.items() if value is not None}
 

@@ -20,13 +20,10 @@ def of_keys(attributes: Attributes) -> Bits:
     """For each owner the bits of the conventions that its attribute keys show."""
     found = np.zeros(attributes.owners, dtype=np.int64)
     shown = np.array([shown_by(key) for key in attributes.keys], dtype=np.int64)
-    for bits in np.unique(shown[shown > 0]).tolist():
-        those = shown == bits
-        keys = [key for key, hit in zip(attributes.keys, those, strict=True) if hit]
-        for key in keys:
-            rows = attributes.rows(key)
-            if rows is not None:
-                found[rows >= 0] |= bits
+    starts, ends = attributes.offsets[:-1], attributes.offsets[1:]
+    filled = ends > starts
+    if filled.any():
+        found[filled] = np.bitwise_or.reduceat(shown[attributes.code], starts[filled])
     return found
 
 

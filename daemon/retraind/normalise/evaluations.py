@@ -18,6 +18,7 @@ from retraind.normalise.attributes import BOOL, DOUBLE, INT, STRING, Attributes,
 from retraind.normalise.carriers import EVENT_NAMES, MARKS, NAME_KEYS
 from retraind.normalise.conventions import EVALUATIONS
 from retraind.normalise.events import Events, Links
+from retraind.normalise.holders import Holders
 from retraind.normalise.resolve import resolve
 from retraind.normalise.verdicts import kind_column, label_column, passed_column
 
@@ -25,22 +26,23 @@ _NO_MARK = -1
 
 
 def collect(
-    spans: pa.Table, items: pa.StructArray, attributes: Attributes, events: Events, links: Links
+    spans: pa.Table, items: pa.StructArray, holders: Holders, events: Events, links: Links
 ) -> tuple[pa.Table, Indices]:
     """Rows of `evaluations`, and for each the row of its span in `spans`."""
+    attributes = holders.attributes
     found: list[tuple[pa.Table, Indices]] = []
     ends = items.field("end_time_unix_nano")
     if may_have_results(events.attributes):
         named = pc.is_in(events.names, pa.array(sorted(EVENT_NAMES)))
         owners = np.flatnonzero(named.to_numpy(zero_copy_only=False)).astype(np.int32)
         scopes = spans.column("scope_name").combine_chunks().take(pa.array(events.span))
-        results = keyed(events.attributes, owners, scopes, "event")
+        results = keyed(Holders(events.attributes, None), owners, scopes, "event")
         span = events.span[results.owners]
         times = events.items.field("time_unix_nano").take(pa.array(results.owners))
         found.append((_rows(results, spans, span, times), span))
     if may_have_results(attributes):
         own = np.arange(attributes.owners, dtype=np.int32)
-        results = keyed(attributes, own, spans.column("scope_name").combine_chunks(), "attribute")
+        results = keyed(holders, own, spans.column("scope_name").combine_chunks(), "attribute")
         _take_named_values(results, attributes)
         _only_own_errors(results)
         span = results.owners
@@ -49,7 +51,7 @@ def collect(
             fresh = ~np.isin(_identity(rows, span), _identity(*found[0]))
             rows, span = rows.filter(pa.array(fresh)), span[fresh]
         found.append((rows, span))
-    listed = judged_items.collect(spans, ends, attributes, links)
+    listed = judged_items.collect(spans, ends, holders, links)
     if listed is not None:
         found.append(listed)
     found = [(rows, span) for rows, span in found if len(rows)]
@@ -79,13 +81,13 @@ class Keyed:
         return np.isin(self.marks, places)
 
 
-def keyed(attributes: Attributes, owners: Rows, scopes: pa.StringArray, carrier: str) -> Keyed:
+def keyed(holders: Holders, owners: Rows, scopes: pa.StringArray, carrier: str) -> Keyed:
     """The results among these owners of attributes: those that have a name."""
-    columns = resolve(attributes, EVALUATIONS).columns
+    columns = resolve(holders, EVALUATIONS).columns
     named = columns["name"].is_valid().to_numpy(zero_copy_only=False)
     owners = owners[named[owners]]
     index = pa.array(owners)
-    marks = _marks(attributes, scopes)[owners]
+    marks = _marks(holders.attributes, scopes)[owners]
     found = Keyed({name: values.take(index) for name, values in columns.items()}, owners, marks)
     found.columns["label"] = label_column(found.columns["label"])
     found.columns["kind"] = kind_column(found.columns["kind"], found.columns["name"])

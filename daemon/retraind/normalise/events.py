@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ class Nested:
         closing = pa.array(["}", "}]"]).take(pa.array(last))
         return text.concatenate_rows([opening, *pieces, closing], self.offsets)
 
+    @cached_property
     def attributes_json(self) -> pa.StringArray:
         """Attributes of each element, `{}` when there are none."""
         return pc.fill_null(self.attributes.json(), "{}")
@@ -71,7 +73,7 @@ class Events(Nested):
             ',"name":"',
             text.json_escape(self.names),
             '","attributes":',
-            self.attributes_json(),
+            self.attributes_json,
             *_dropped(self.items),
         ]
         return self.json_array(pieces)
@@ -97,7 +99,7 @@ class Links(Nested):
             '","trace_state":"',
             text.json_escape(self.states),
             '","attributes":',
-            self.attributes_json(),
+            self.attributes_json,
             ',"flags":',
             self.items.field("flags").cast(pa.string()),
             *_dropped(self.items),

@@ -203,9 +203,9 @@ def _texts(
     after = np.full(len(ranks), 0, dtype=np.int32)
     after[offsets[1:] - 1] = ranks[offsets[1:] - 1] + 1
     is_string = attributes.kind[places] == STRING
-    pairs, pair = np.unique((before * width + ranks) * 2 + is_string, return_inverse=True)
+    encoded = pa.array((before * width + ranks) * 2 + is_string).dictionary_encode()
     heads, skips = [], []
-    for code in pairs.tolist():
+    for code in encoded.dictionary.to_pylist():
         (previous, this), quoted = divmod(code // 2, width), code % 2
         one = leaves[previous - 1] if previous else None
         lead = writer.first(leaves[this]) if one is None else writer.between(one, leaves[this])
@@ -216,8 +216,8 @@ def _texts(
         for last in range(width)
         for quoted in (0, 1)
     ]
-    head = pa.array(heads, pa.string()).take(pa.array(pair))
+    head = pa.array(heads, pa.string()).take(encoded.indices)
     tail = pa.array(tails, pa.string()).take(pa.array(after * 2 + is_string))
-    texts = text.concatenate_rows([head, attributes.json_values(places), tail], offsets)
-    holes: Mask = np.logical_or.reduceat(np.array(skips)[pair], offsets[:-1])
+    texts = text.concatenate_rows([head, *attributes.json_pieces(places), tail], offsets)
+    holes: Mask = np.logical_or.reduceat(np.array(skips)[encoded.indices], offsets[:-1])
     return texts, holes

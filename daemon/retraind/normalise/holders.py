@@ -84,9 +84,9 @@ class Decoded:
             self._values[code] = self._read(code)
         return self._values[code]
 
-    def may_lead(self, codes: Indices, step: str) -> list[int]:
-        """Of these distinct texts those in which a JSON pointer that begins with a step may lead
-        somewhere: most holders lack most of what the table asks for.
+    def may_lead(self, codes: Indices, step: str) -> list[tuple[int, Any]]:
+        """(code, value) of those of these distinct texts in which a JSON pointer that begins with
+        a step may lead somewhere: most holders lack most of what the table asks for.
         """
         if self._indexed is None:
             self._indexed = np.zeros(int(self.code.max(initial=-1)) + 1, dtype=bool)
@@ -98,7 +98,8 @@ class Decoded:
                 self._having.setdefault(name, []).append(code)
         self._indexed |= asked
         found = [*self._having.get(step, ()), *self._having.get(_NOT_AN_OBJECT, ())]
-        return [code for code, wanted in zip(found, asked[found].tolist(), strict=True) if wanted]
+        wanted = asked[found].tolist()
+        return [(code, self._values[code]) for code, w in zip(found, wanted, strict=True) if w]
 
     def _read(self, code: int) -> Any:
         raw = self.distinct[code]
@@ -269,12 +270,12 @@ class Holders:
         places = np.flatnonzero(pc.is_in(events.names, wanted).to_numpy(zero_copy_only=False))
         if len(places) == 0:
             return None
-        attributes = events.attributes.json().take(pa.array(places)).to_pylist()
+        attributes = events.attributes_json.take(pa.array(places)).to_pylist()
         names = events.names.take(pa.array(places)).to_pylist()
         spans = events.span[places]
         owners, starts = np.unique(spans, return_index=True)
         items = [
-            {"name": event, "attributes": orjson.loads(text) if text else {}}
+            {"name": event, "attributes": orjson.loads(text)}
             for event, text in zip(names, attributes, strict=True)
         ]
         for span, item in zip(spans.tolist(), items, strict=True):

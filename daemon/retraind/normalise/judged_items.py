@@ -27,13 +27,10 @@ _OF_SPAN = ("trace_id", "span_id", "parent_span_id", "session_id", "run_id", "va
 
 
 def collect(
-    spans: pa.Table, ends: pa.Array, attributes: Attributes, links: Links
+    spans: pa.Table, ends: pa.Array, holders: Holders, links: Links
 ) -> tuple[pa.Table, Indices] | None:
     """Rows of `evaluations`, and for each the row of its span; None when there are none."""
-    present = [entry for entry in ITEMS if _occurs(entry, attributes)]
-    if not present:
-        return None
-    holders = Holders(attributes, None)
+    present = [entry for entry in ITEMS if _occurs(entry, holders.attributes)]
     rows: list[Row] = []
     owners: list[int] = []
     for entry in present:

@@ -14,6 +14,7 @@ from retraind.normalise import details, evaluations, incomplete, rejects, schema
 from retraind.normalise.attributes import NONE, STRING, Attributes
 from retraind.normalise.carriers import LOG_NAMES
 from retraind.normalise.conventions import COLUMNS
+from retraind.normalise.holders import Holders
 from retraind.normalise.resolve import resolve
 from retraind.normalise.traces import Shared, child, empty_to_null
 
@@ -87,12 +88,12 @@ def _results(logs: pa.Table, lists: pa.ListArray) -> tuple[pa.Table, Indices]:
     places = np.flatnonzero(named.to_numpy()).astype(np.int32)
     if len(places) == 0:
         return schema.EVALUATIONS.empty_table(), places
-    attributes = Attributes(lists.take(pa.array(places)))
+    holders = Holders(Attributes(lists.take(pa.array(places))), None)
     of_place = logs.take(pa.array(places))
     scopes = of_place.column("scope_name").combine_chunks()
-    found = evaluations.keyed(attributes, np.arange(len(places), dtype=np.int32), scopes, "log")
+    found = evaluations.keyed(holders, np.arange(len(places), dtype=np.int32), scopes, "log")
     of_result = of_place.take(pa.array(found.owners))
-    run = resolve(attributes, _OF_RUN).columns
+    run = resolve(holders, _OF_RUN).columns
     columns = found.columns
     for name in ("trace_id", "span_id"):
         columns[name] = of_result.column(name).combine_chunks()

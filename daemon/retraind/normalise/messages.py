@@ -7,8 +7,7 @@ tool. What is not recognised inside a message is kept as it is.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from retraind.normalise.parts import loaded, parts_of, tool_call
 
@@ -233,13 +232,12 @@ def _is_canonical_part(part: dict[str, Any]) -> bool:
     return kind in _OTHER_PARTS or (kind == "tool_call_response" and "response" in part)
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     """What a list of messages says: the text of one role, the system's, and tools called."""
 
     text: str | None
     system: str | None
-    tools: list[str]
+    tools: list[str] | None
 
 
 def said(messages: list[Message], direction: Direction) -> Said:
@@ -269,7 +267,7 @@ def said(messages: list[Message], direction: Direction) -> Said:
             chosen = texts
     if direction == "input":
         chosen = chosen or texts
-    return Said("\n".join(chosen) or None, "\n\n".join(system) or None, tools)
+    return Said("\n".join(chosen) or None, "\n\n".join(system) or None, tools or None)
 
 
 def all_text(messages: Iterable[Message]) -> str | None:

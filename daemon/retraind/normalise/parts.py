@@ -21,10 +21,11 @@ _CONTENT = (
 
 def parts_of(message: dict[str, Any]) -> list[Part]:
     """The parts of a message in any known spelling."""
-    kind = _kind(message)
-    bare = kind in _ANSWERING or ("content" not in message and "parts" not in message)
-    if kind in _BARE and bare and "role" not in message:
-        return _READERS[kind](message)
+    if "type" in message and "role" not in message:
+        kind = _kind(message)
+        bare = kind in _ANSWERING or ("content" not in message and "parts" not in message)
+        if kind in _BARE and bare:
+            return _READERS[kind](message)
     content = message["parts"] if isinstance(message.get("parts"), list) else _content(message)
     parts: list[Part] = []
     for block in content:
@@ -35,8 +36,11 @@ def parts_of(message: dict[str, Any]) -> list[Part]:
     for name in ("reasoning_content", "thinking"):
         if isinstance(message.get(name), str) and message[name]:
             parts.insert(0, {"type": "reasoning", "content": message[name]})
-    known = [part.get("id") for part in parts if part["type"] == "tool_call"]
-    return parts + [call for call in _calls(message) if not known or call.get("id") not in known]
+    calls = _calls(message)
+    if calls:
+        known = [part.get("id") for part in parts if part["type"] == "tool_call"]
+        parts += [call for call in calls if not known or call.get("id") not in known]
+    return parts
 
 
 def _tool_response(message: dict[str, Any], parts: list[Part]) -> Part | None:
@@ -94,9 +98,9 @@ def _block(item: object) -> list[Part]:
         return []
     wrapped = item.get("message_content")
     block: dict[str, Any] = wrapped if isinstance(wrapped, dict) else item
-    kind = _kind(block)
-    if kind in _READERS:
-        return _READERS[kind](block)
+    reader = _READERS.get(_kind(block))
+    if reader is not None:
+        return reader(block)
     for name, read in _NAMED.items():
         if isinstance(block.get(name), dict):
             return read(block[name])
@@ -119,7 +123,9 @@ def _kind(block: dict[str, Any]) -> str:
 
 
 def _text(block: dict[str, Any]) -> list[Part]:
-    text = _first(block, "content", "text", "refusal")
+    text = block.get("content")
+    if text is None:
+        text = _first(block, "text", "refusal")
     return [{"type": "text", "content": text}] if isinstance(text, str) and text else []
 
 

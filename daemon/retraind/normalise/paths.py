@@ -72,10 +72,8 @@ def follow(value: object, pointer: tuple[str, ...]) -> object:
     `*` gives a list of every item's; JSON inside a text is read on the way.
     """
     for place, step in enumerate(pointer):
-        if isinstance(value, dict):
+        if type(value) is dict:
             value = value.get(step)
-            if value is None:
-                return None
             continue
         if isinstance(value, str):
             inner = _loaded(value)

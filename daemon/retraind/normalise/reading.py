@@ -17,16 +17,27 @@ from retraind.normalise.sources import inside, permitted
 
 
 @dataclass(slots=True)
-class Read:
-    """One column read from JSON: a value an owner (None: not yet), and where it came from."""
+class Taken:
+    """Which source each owner has a column from: a place in `keys`, from 1; 0 for not yet."""
 
-    values: list[Any]
     place: Any
     keys: list[str] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class Read(Taken):
+    """One column read from JSON: a value an owner (None: not yet), and where it came from."""
+
+    values: list[Any] = field(default_factory=list)
+
+
+def unread(owners: int) -> Read:
+    """A column of which nothing is read yet."""
+    return Read(np.zeros(owners, dtype=np.int64), values=[None] * owners)
+
+
 def offers(
-    resolved: Resolved, column: Column, found: Read
+    resolved: Resolved, column: Column, found: Taken
 ) -> Iterator[tuple[Source, Indices, Decoded]]:
     """Each source that occurs, with the places in it that are wanted, in order.
 
@@ -60,11 +71,13 @@ def offers(
 
 def read(resolved: Resolved, column: Column, convert: Callable[[Any, Source], Any]) -> Read:
     """Each owner's value from the best source for which `convert` finds something."""
-    owners = resolved.holders.attributes.owners
-    found = Read([None] * owners, np.zeros(owners, dtype=np.int64))
+    found = unread(resolved.holders.attributes.owners)
     for source, places, decoded in offers(resolved, column, found):
-        for _, owner, value in each_once(decoded, places, _of(source, convert)):
-            found.values[owner], found.place[owner] = value, len(found.keys)
+        taken = []
+        for owner, value in each_once(decoded, places, _of(source, convert)):
+            found.values[owner] = value
+            taken.append(owner)
+        found.place[taken] = len(found.keys)
     return found
 
 
@@ -75,24 +88,24 @@ def _of(source: Source, convert: Callable[[Any, Source], Any]) -> Callable[[Any]
 
 def each_once(
     decoded: Decoded, places: Indices, convert: Callable[[Any], Any]
-) -> Iterator[tuple[int, int, Any]]:
-    """(place, owner, converted value) of those for which `convert` finds something.
+) -> Iterator[tuple[int, Any]]:
+    """(owner, converted value) of those for which `convert` finds something.
 
     Each distinct text is converted once; nothing is found in one that is nested too deep to walk.
     """
     known: dict[int, Any] = {}
     codes, owners = decoded.code[places].tolist(), decoded.owners[places].tolist()
-    for place, code, owner in zip(places.tolist(), codes, owners, strict=True):
+    for code, owner in zip(codes, owners, strict=True):
         if code not in known:
             try:
                 known[code] = convert(decoded.value(code))
             except RecursionError:
                 known[code] = None
         if known[code]:
-            yield place, owner, known[code]
+            yield owner, known[code]
 
 
-def add(resolved: Resolved, name: str, found: Read, values: pa.Array) -> None:
+def add(resolved: Resolved, name: str, found: Taken, values: pa.Array) -> None:
     """Add a column and where its values came from."""
     resolved.columns[name] = values
     if found.keys:

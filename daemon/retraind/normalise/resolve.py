@@ -16,7 +16,7 @@ from retraind.normalise.attributes import ARRAY, STRING, Attributes, Mask, Rows
 from retraind.normalise.coerce import canonical_text
 from retraind.normalise.combinations import combinations
 from retraind.normalise.conventions import Column
-from retraind.normalise.holders import Holders, Surroundings
+from retraind.normalise.holders import Holders
 from retraind.normalise.sources import Choice, choose, operations
 from retraind.normalise.typed import ARROW_TYPES, NATIVE
 
@@ -48,11 +48,9 @@ class Resolved:
     operations: dict[str, Mask] = field(default_factory=dict)
 
 
-def resolve(
-    attributes: Attributes, table: Sequence[Column], around: Surroundings | None = None
-) -> Resolved:
+def resolve(holders: Holders, table: Sequence[Column]) -> Resolved:
     """Fill every column of `table` from the best source of each owner, but those in READ."""
-    holders = Holders(attributes, around)
+    attributes = holders.attributes
     found = Resolved({}, np.zeros(attributes.count, dtype=bool), [], holders)
     table = [column for column in table if column.type not in READ]
     first = [column for column in table if column.name == "operation"]
@@ -120,8 +118,10 @@ def _one_convention_a_group(
 def _by_position(found: Resolved, column: Column, options: list[Choice]) -> tuple[pa.Array, Any]:
     """Values taken as they are (or scaled)."""
     attributes = found.holders.attributes
+    typed = found.holders.typed
     winner = np.zeros(attributes.owners, dtype=np.int64)
-    place = np.full(attributes.owners, -1, dtype=np.int32)
+    sent = np.full(attributes.owners, -1, dtype=np.int32)  # places among the attributes
+    place = np.full(attributes.owners, -1, dtype=np.int32)  # places in the pool, of the others
     pool: list[pa.Array] = []
     size = 0
     for number, option in enumerate(options, start=1):
@@ -129,17 +129,24 @@ def _by_position(found: Resolved, column: Column, options: list[Choice]) -> tupl
             option.keep(winner[option.owners] == 0)
         winner[option.owners] = number
         values, places, scale = option.values, option.places, option.source.scale
+        if values is None and scale is None:
+            sent[option.owners] = places
+            continue
         if values is None:
-            if scale is None:
-                as_sent = attributes.kind[places] == NATIVE[column.type]
-                found.exact[places[as_sent]] = True
-            values = found.holders.typed.take(column.type, places)  # type: ignore[arg-type]
+            values = typed.take(column.type, places)  # type: ignore[arg-type]
             places = np.arange(len(places), dtype=np.int32)
         place[option.owners] = places + size
         pool.append(values if scale is None else pc.multiply(values, scale))
         size += len(values)
-    if options[0].values is None and len(pool[0]) == len(place):  # everyone has the first
-        return pool[0], winner
+    has = sent >= 0
+    if has.any() or not pool:
+        places = sent if has.all() else sent[has]
+        found.exact[places[attributes.kind[places] == NATIVE[column.type]]] = True
+        own = typed.take(column.type, places)  # type: ignore[arg-type]
+        if len(own) == attributes.owners:
+            return own, winner
+        place[has] = np.arange(size, size + len(own))
+        pool.append(own)
     return pa.concat_arrays(pool).take(pa.array(place, mask=place < 0)), winner
 
 
@@ -254,11 +261,8 @@ def source_json(winners: list[Winner], owners: int) -> pa.StringArray:
     """JSON object of column to key for each owner, built once per distinct combination."""
     examples, index = combinations(((w.place, len(w.keys) + 1) for w in winners), owners)
     texts: list[str | None] = []
-    for example in examples:
-        entry = {
-            winner.column: winner.keys[winner.place[example] - 1]
-            for winner in winners
-            if winner.place[example]
-        }
+    shown = [(winner.column, winner.keys, winner.place[examples].tolist()) for winner in winners]
+    for i in range(len(examples)):
+        entry = {column: keys[place[i] - 1] for column, keys, place in shown if place[i]}
         texts.append(orjson.dumps(entry).decode() if entry else None)
     return pa.array(texts, pa.string()).take(pa.array(index))

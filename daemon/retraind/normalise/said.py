@@ -19,75 +19,68 @@ from retraind.normalise.holders import Decoded
 from retraind.normalise.lone import lone_texts
 from retraind.normalise.parts import loaded
 from retraind.normalise.paths import follow
-from retraind.normalise.reading import Read, add, each_once, offers, read
+from retraind.normalise.reading import Taken, add, offers, read
 from retraind.normalise.resolve import Resolved, Winner
 
 _INFERENCE = ("chat", "text_completion")
 
 
-@dataclass(slots=True)
-class Spoken(Read):
-    """Messages as JSON texts, and what they say.
+# What is known of a list of messages: itself as JSON, and what `messages.Said` says.
+_MESSAGES, _TEXT, _SYSTEM, _TOOLS = range(4)
+_TYPES = (pa.string(), pa.string(), pa.string(), pa.list_(pa.string()))
 
-    `values` and `texts` hold what was read one by one. Lists that needed no reading are whole
-    columns in `lone`: (owners, messages, texts). Few lists have a system message or call tools.
+
+@dataclass(slots=True)
+class Spoken(Taken):
+    """Messages and what they say, in pieces: some owners, and a column of each of `_TYPES`.
+
+    Of an owner in several pieces the last counts.
     """
 
-    texts: list[str | None] = field(default_factory=list)
-    lone: list[tuple[Indices, pa.StringArray, pa.StringArray]] = field(default_factory=list)
-    systems: dict[int, str] = field(default_factory=dict)
-    tools: dict[int, list[str]] = field(default_factory=dict)
+    pieces: list[tuple[Indices, list[pa.Array]]] = field(default_factory=list)
 
-    def column(self) -> pa.StringArray:
-        """The messages of every owner."""
-        return self._joined(self.values, [messages for _, messages, _ in self.lone])
+    def take(self, owners: Indices, columns: list[pa.Array]) -> None:
+        """Take what these owners have from the newest source."""
+        self.place[owners] = len(self.keys)
+        self.pieces.append((owners, columns))
 
-    def text_column(self) -> pa.StringArray:
-        """What the messages of every owner say."""
-        return self._joined(self.texts, [texts for _, _, texts in self.lone])
-
-    def _joined(self, read: list[Any], lone: list[pa.StringArray]) -> pa.StringArray:
-        if len(lone) == 1 and len(lone[0]) == len(read):
-            return lone[0]
-        column = pa.array(read, pa.string())
-        for (owners, _, _), values in zip(self.lone, lone, strict=True):
-            place = np.full(len(read), -1, dtype=np.int32)
-            place[owners] = np.arange(len(owners), dtype=np.int32)
-            column = pc.coalesce(values.take(pa.array(place, mask=place < 0)), column)
-        return column
+    def column(self, number: int) -> pa.Array:
+        """One of `_TYPES` for every owner."""
+        if not self.pieces:
+            return pa.nulls(len(self.place), _TYPES[number])
+        columns = [piece[number] for _, piece in self.pieces]
+        if len(columns) == 1 and len(columns[0]) == len(self.place):
+            return columns[0]
+        place = np.full(len(self.place), -1, dtype=np.int32)
+        owners = np.concatenate([owners for owners, _ in self.pieces])
+        place[owners] = np.arange(len(owners), dtype=np.int32)
+        return pa.concat_arrays(columns).take(pa.array(place, mask=place < 0))
 
 
 def fill(resolved: Resolved, columns: dict[str, Column]) -> None:
     """Add the columns of messages and those that follow from them."""
     asked = _messages(resolved, columns["input_messages"], "input")
     answered = _messages(resolved, columns["output_messages"], "output")
-    add(resolved, "input_messages", asked, asked.column())
-    add(resolved, "output_messages", answered, answered.column())
+    add(resolved, "input_messages", asked, asked.column(_MESSAGES))
+    add(resolved, "output_messages", answered, answered.column(_MESSAGES))
     _texts(resolved, "input_text", asked)
     _texts(resolved, "output_text", answered)
     _system(resolved, columns["system_instructions"], asked)
-    owners = len(answered.values)
-    tools = (
-        [answered.tools.get(owner) for owner in range(owners)]
-        if answered.tools
-        else [None] * owners
-    )
-    resolved.columns["called_tools"] = pa.array(tools, pa.list_(pa.string()))
+    resolved.columns["called_tools"] = answered.column(_TOOLS)
 
 
 def _messages(resolved: Resolved, column: Column, direction: messages.Direction) -> Spoken:
     """The messages of every owner."""
-    owners = resolved.holders.attributes.owners
-    found = Spoken([None] * owners, np.zeros(owners, dtype=np.int64), texts=[None] * owners)
+    found = Spoken(np.zeros(resolved.holders.attributes.owners, dtype=np.int64))
     for source, wanted, decoded in offers(resolved, column, found):
         places = wanted
         if source.path.plain:
             is_lone = _take_lone(found, decoded, wanted, direction)
             _keep_once(resolved, decoded, wanted[is_lone])
             places = wanted[~is_lone]
-        taken, same = _take_read(found, decoded, places, source, direction)
-        found.place[taken] = len(found.keys)
-        _keep_once(resolved, decoded, np.array(same, dtype=np.int32))
+        if len(places):
+            same = _take_read(found, decoded, places, source, direction)
+            _keep_once(resolved, decoded, same)
     return found
 
 
@@ -97,47 +90,55 @@ def _take_read(
     places: Indices,
     source: Source,
     direction: messages.Direction,
-) -> tuple[list[int], list[int]]:
-    """Read the lists one by one: the owners that have one, and the places of those kept as sent.
+) -> Indices:
+    """Read the lists one by one, each distinct one once: the places of those kept as sent.
 
     Runs for most messages that libraries send in a form of their own.
     """
-    convert = _converter(source, direction)
-
-    def reading(value: Any) -> tuple[str | None, messages.Said] | None:
-        """The messages as JSON (None: as they were sent), and what they say."""
-        found = convert(value)
-        if source.path.plain and found is value:
-            return None, messages.said(found, direction)
-        text = written(found) if found else None
-        return None if text is None else (text, messages.said(found, direction))
-
-    taken, same = [], []
-    for place, owner, (text, said) in each_once(decoded, places, reading):
-        found.texts[owner] = said.text
-        if text is None:
-            found.values[owner] = decoded.distinct[decoded.code[place]]
-            same.append(place)
-        else:
-            found.values[owner] = text
-        if said.system is not None:
-            found.systems[owner] = said.system
-        if said.tools:
-            found.tools[owner] = said.tools
-        taken.append(owner)
-    return taken, same
+    convert, plain = _converter(source, direction), source.path.plain
+    codes, which = np.unique(decoded.code[places], return_inverse=True)
+    row = np.full(len(codes), -1, dtype=np.int32)
+    rows: list[tuple[str, str | None, str | None, list[str] | None]] = []
+    as_sent: list[bool] = []
+    for number, code in enumerate(codes.tolist()):
+        value = decoded.value(code)
+        try:
+            read = convert(value)
+            if not read:
+                continue
+            same = plain and read is value
+            text = decoded.distinct[code] if same else written(read)
+            if text is None:
+                continue
+            rows.append((text, *messages.said(read, direction)))
+        except RecursionError:  # nested too deep to walk
+            continue
+        row[number] = len(as_sent)
+        as_sent.append(same)
+    if not rows:
+        return places[:0]
+    row = row[which]
+    has = row >= 0
+    if not has.all():
+        row, places = row[has], places[has]
+    columns = [pa.array(c, t) for c, t in zip(zip(*rows, strict=True), _TYPES, strict=True)]
+    found.take(decoded.owners[places], [column.take(pa.array(row)) for column in columns])
+    kept: Indices = places[np.array(as_sent)[row]]
+    return kept
 
 
 def _take_lone(
     found: Spoken, decoded: Decoded, wanted: Indices, direction: messages.Direction
 ) -> Mask:
     """Take the lists that hold one text and nothing to decode: which of the wanted are such."""
-    raw = decoded.array.take(pa.array(wanted))
+    raw = decoded.array
+    if len(wanted) < len(raw):
+        raw = raw.take(pa.array(wanted))
     is_lone, texts = lone_texts(raw, direction)
-    if is_lone.any():
-        owners = decoded.owners[wanted[is_lone]]
-        found.lone.append((owners, raw.filter(pa.array(is_lone)), texts))
-        found.place[owners] = len(found.keys)
+    if len(texts):
+        lists = raw if len(texts) == len(raw) else raw.filter(pa.array(is_lone))
+        nothing = [pa.nulls(len(texts), _TYPES[number]) for number in (_SYSTEM, _TOOLS)]
+        found.take(decoded.owners[wanted[is_lone]], [lists, texts, *nothing])
     return is_lone
 
 
@@ -151,22 +152,26 @@ def _keep_once(resolved: Resolved, decoded: Decoded, places: Indices) -> None:
 def _converter(source: Source, direction: messages.Direction) -> Callable[[Any], Any]:
     """Messages from a decoded value of this source; None when there are none."""
     path = source.path
+    if path.form == "events":
+        return lambda value: messages.of_events(value, direction)
+    if source.answer is not None:
+        return lambda value: messages.answer_of(
+            value | {"toolCalls": loaded(value.get("toolCalls"))}
+        )
+    pointer, plain, of_log = path.pointer, path.plain, path.holder == "events"
+    may_be_texts = pointer is not None and pointer[-1:] == ("messages",)
 
     def convert(value: Any) -> Any:
-        if path.form == "events":
-            return messages.of_events(value, direction)
-        if source.answer is not None:
-            return messages.answer_of(value | {"toolCalls": loaded(value.get("toolCalls"))})
-        if path.pointer:
-            value = follow(value, path.pointer)
-            if path.pointer[-1] == "messages" and _only_texts(value):
+        if pointer:
+            value = follow(value, pointer)
+            if value is None or (may_be_texts and _only_texts(value)):
                 return None  # the text form of message objects
-        if path.holder == "events" and isinstance(value, list):
+        if of_log and isinstance(value, list):
             value = messages.exchange(value, direction)
         if messages.is_canonical(value):
             return value
         found = messages.messages_of(value, direction)
-        hollow = path.plain and not any(message["parts"] for message in found)
+        hollow = plain and not any(message["parts"] for message in found)
         return None if hollow else found
 
     return convert
@@ -180,7 +185,7 @@ def _texts(resolved: Resolved, name: str, found: Spoken) -> None:
     """Fill a text column from messages: before other sources on inference spans, else after."""
     if not found.keys:
         return
-    spoken = found.text_column()
+    spoken = found.column(_TEXT)
     has = spoken.is_valid().to_numpy(zero_copy_only=False)
     own = resolved.columns[name].is_valid().to_numpy(zero_copy_only=False)
     inference = np.zeros(len(has), dtype=bool)
@@ -211,7 +216,7 @@ def _system(resolved: Resolved, column: Column, asked: Spoken) -> None:
     own = read(resolved, column, convert)
     base = len(own.keys)
     own.keys += asked.keys
-    for owner, text in asked.systems.items():
-        if own.values[owner] is None:
-            own.values[owner], own.place[owner] = text, asked.place[owner] + base
-    add(resolved, column.name, own, pa.array(own.values, pa.string()))
+    values, systems = pa.array(own.values, pa.string()), asked.column(_SYSTEM)
+    use = pc.and_(values.is_null(), systems.is_valid()).to_numpy(zero_copy_only=False)
+    own.place[use] = asked.place[use] + base
+    add(resolved, column.name, own, pc.coalesce(values, systems))

@@ -155,12 +155,14 @@ def _pointed(
     codes, pointer = decoded.code[asked], source.path.pointer
     taken: list[int] = []
     values: list[Any] = []
-    for code in decoded.may_lead(codes, pointer[0]) if pointer else np.unique(codes).tolist():
-        value = decoded.value(code)
-        if pointer:
-            value = follow(value, pointer)
-            if value is None:
-                continue
+    if pointer:
+        opened = decoded.may_lead(codes, pointer[0])
+    else:
+        opened = [(code, decoded.value(code)) for code in np.unique(codes).tolist()]
+    for code, held in opened:
+        value = follow(held, pointer) if pointer else held
+        if value is None:
+            continue
         if source.join:
             value = joined(value)
         elif column_type == "text" and pointer == () and not isinstance(value, str):

@@ -140,10 +140,11 @@ def double_json(values: pa.DoubleArray) -> pa.StringArray:
 def concatenate_rows(pieces: list[Any], row_offsets: Offsets) -> pa.StringArray:
     """Texts of rows whose consecutive elements are each the concatenation of `pieces`.
 
+    A NULL among the pieces adds nothing.
     Row i consists of elements row_offsets[i] to row_offsets[i + 1]; a row without elements is NULL.
     Because elements lie next to each other, joining them into rows needs no copy.
     """
-    elements = pc.binary_join_element_wise(*pieces, "")
+    elements = pc.binary_join_element_wise(*pieces, "", null_handling="replace")
     offsets, data = parts(elements)
     return string_array(offsets[row_offsets], data, np.diff(row_offsets) > 0)
 

@@ -23,7 +23,7 @@ from retraind.normalise import (
 from retraind.normalise.attributes import Attributes, Mask
 from retraind.normalise.conventions import COLUMNS
 from retraind.normalise.fingerprint import fingerprints
-from retraind.normalise.holders import Surroundings
+from retraind.normalise.holders import Holders, Surroundings
 from retraind.normalise.resolve import resolve, source_json
 
 _KINDS = pa.array(["unspecified", "internal", "server", "client", "producer", "consumer"])
@@ -77,7 +77,7 @@ def normalise_traces(decoded: DecodedTraces, *, attribute_limit: int) -> Normali
         | shared.resource_shows[decoded.resource],
         decoded.items.field("start_time_unix_nano").to_numpy().view("int64"),
     )
-    resolved = resolve(attributes, COLUMNS, around)
+    resolved = resolve(Holders(attributes, around), COLUMNS)
     content.fill(resolved, COLUMNS)
     columns |= resolved.columns
     columns["attributes"] = attributes.json(resolved.exact)
@@ -91,7 +91,9 @@ def normalise_traces(decoded: DecodedTraces, *, attribute_limit: int) -> Normali
     spans = pa.Table.from_arrays(
         [columns[name] for name in schema.SPANS.names], schema=schema.SPANS
     )
-    results, result_span = evaluations.collect(spans, decoded.items, attributes, happened, linked)
+    results, result_span = evaluations.collect(
+        spans, decoded.items, resolved.holders, happened, linked
+    )
     return NormalisedTraces(
         spans,
         decoded.request,
