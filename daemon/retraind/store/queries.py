@@ -18,9 +18,6 @@ _OBJECT = re.compile(
     re.MULTILINE,
 )
 
-_SPANS_COLUMN = re.compile(
-    r"^COMMENT ON COLUMN spans\.(?!(?:resource|norm_source) ).*;$", re.MULTILINE
-)
 _COMMENT = re.compile(
     r"""^COMMENT ON (?:TABLE|VIEW) "?(\w+)"? IS ('(?:[^']|'')*');$""", re.MULTILINE
 )
@@ -67,10 +64,7 @@ def table_comments(name: str) -> dict[str, str]:
 def _schema(name: str) -> str:
     if name == "state":
         return "\n".join(migration.script for migration in migrations())
-    text = files(__package__).joinpath("schema", f"{name}.sql").read_text(encoding="utf-8")
-    # The rows of the view spans: its columns mean the same there.
-    rows = [line.replace(" spans.", " span_rows.", 1) for line in _SPANS_COLUMN.findall(text)]
-    return "\n".join([text, *rows])
+    return files(__package__).joinpath("schema", f"{name}.sql").read_text(encoding="utf-8")
 
 
 def parse_queries(text: str) -> dict[str, str]:
