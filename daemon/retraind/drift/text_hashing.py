@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retraind.drift.frozen import NotTested, content_id, numbered, pack, unpack
-from retraind.drift.text_tokens import Tokens
+from retraind.drift.text_tokens import Tokens, once_a_session
 from retraind.drift.vector_means import (
     MeanResult,
     Moments,
@@ -123,28 +123,19 @@ def hashed_rows(tokens: Tokens, *, pairs: bool) -> HashedRows:
     vector is scaled to length one, so that a long text counts as much as a short one; without words
     it is zero. Raises ValueError for pairs of words whose order is not known.
     """
-    session, hashes = _distinct(tokens.sessions(), tokens.hashes)
+    session, hashes = once_a_session(tokens.sessions(), tokens.hashes)
     value = _signed(hashes, WORD)
     if pairs:
         if not tokens.ordered:
             raise ValueError("the order of the words is not known: there are no pairs")
         of, words = tokens.sessions(), tokens.hashes
         inside = of[1:] == of[:-1]
-        both = _distinct(of[1:][inside], _pair(words[:-1], words[1:])[inside])
+        both = once_a_session(of[1:][inside], _pair(words[:-1], words[1:])[inside])
         session = np.concatenate((session, both[0]))
         hashes = np.concatenate((hashes, both[1]))
         value = np.concatenate((value, _signed(both[1], PAIR)))
     bucket = (hashes & np.uint64(BUCKETS - 1)).astype(np.int64)
     return _unit_length(tokens.lengths() > 0, session, bucket, value)
-
-
-def _distinct(session: IntArray, hashes: HashArray) -> tuple[IntArray, HashArray]:
-    """Each hash once a session."""
-    order = np.lexsort((hashes, session))
-    session, hashes = session[order], hashes[order]
-    first = np.ones(len(order), np.bool_)
-    first[1:] = (session[1:] != session[:-1]) | (hashes[1:] != hashes[:-1])
-    return session[first], hashes[first]
 
 
 def _signed(hashes: HashArray, weight: int) -> IntArray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from retraind.drift.text_tokens import Tokens
+from retraind.drift.text_tokens import Tokens, once_a_session
 
 TERMS = 256
 
@@ -47,12 +47,8 @@ class NewTerm:
 
 def count_terms(tokens: Tokens, of: npt.NDArray[np.bool_]) -> Terms:
     """The words for which `of`, shape (words,), is true; each counts once a session."""
-    sessions, hashes = tokens.sessions()[of], tokens.hashes[of]
-    order = np.lexsort((sessions, hashes))
-    sessions, hashes = sessions[order], hashes[order]
-    first = np.ones(len(order), np.bool_)
-    first[1:] = (sessions[1:] != sessions[:-1]) | (hashes[1:] != hashes[:-1])
-    terms, times = np.unique(hashes[first], return_counts=True)
+    _, hashes = once_a_session(tokens.sessions()[of], tokens.hashes[of])
+    terms, times = np.unique(hashes, return_counts=True)
     n = int((tokens.lengths() > 0).sum())
     counts = dict(zip(terms.tolist(), times.tolist(), strict=True))
     return _cut(n, counts, 0, tokens.words)

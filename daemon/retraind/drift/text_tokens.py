@@ -67,6 +67,17 @@ class Tokens:
         return replace(self, hashes=self.hashes[place], starts=starts)
 
 
+def once_a_session(
+    sessions: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
+    """Sessions and hashes without repetitions, sorted by session, then hash."""
+    order = np.lexsort((hashes, sessions))
+    sessions, hashes = sessions[order], hashes[order]
+    first = np.ones(len(order), np.bool_)
+    first[1:] = (sessions[1:] != sessions[:-1]) | (hashes[1:] != hashes[:-1])
+    return sessions[first], hashes[first]
+
+
 def tokens_of(texts: Iterable[str | None], key: bytes = b"") -> Tokens:
     """The words of each text, hashed with `key`; a missing text has none."""
     known: dict[str, int] = {}

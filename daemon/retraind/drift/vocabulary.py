@@ -17,7 +17,7 @@ import numpy.typing as npt
 from scipy import special
 
 from retraind.drift.frozen import NotTested, content_id, held_out, pack, unpack
-from retraind.drift.text_tokens import Tokens
+from retraind.drift.text_tokens import Tokens, once_a_session
 
 IntArray = npt.NDArray[np.int64]
 
@@ -169,10 +169,7 @@ def freeze_vocabulary(tokens: Tokens, session_ids: Sequence[str]) -> Vocabulary 
             "reference_too_small", f"{have} sessions with text; {SMALLEST_REFERENCE} are needed"
         )
     own = tokens.take(np.flatnonzero(present & ~held_out(session_ids, HELD_OUT_ONE_IN)))
-    order = np.lexsort((own.sessions(), own.hashes))
-    hashes, sessions = own.hashes[order], own.sessions()[order]
-    first = np.ones(len(order), np.bool_)
-    first[1:] = (hashes[1:] != hashes[:-1]) | (sessions[1:] != sessions[:-1])
-    words, times = np.unique(hashes[first], return_counts=True)
+    _, hashes = once_a_session(own.sessions(), own.hashes)
+    words, times = np.unique(hashes, return_counts=True)
     kept = np.lexsort((words, -times))[:MAX_WORDS]
     return Vocabulary(tokens.key, len(own), np.sort(words[kept]))
