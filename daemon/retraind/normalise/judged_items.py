@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from retraind.decode.columnar import Indices
 from retraind.normalise import schema
-from retraind.normalise.attributes import Attributes, Rows
+from retraind.normalise.attributes import Attributes, Mask, Rows
 from retraind.normalise.carriers import ITEMS, KINDS, NO_LABEL, Items
 from retraind.normalise.coerce import coerced
 from retraind.normalise.events import Links
@@ -59,7 +58,7 @@ def _occurs(entry: Items, attributes: Attributes) -> bool:
 
 def _items(entry: Items, holders: Holders) -> Iterator[tuple[int, Row]]:
     """Each result with its owner."""
-    wanted = _wanted(entry, holders.attributes)
+    wanted = _wanted(entry, holders)
     if not wanted.any():
         return
     decoded = holders.decoded(entry.path)
@@ -76,17 +75,14 @@ def _items(entry: Items, holders: Holders) -> Iterator[tuple[int, Row]]:
                 yield owner, row
 
 
-def _wanted(entry: Items, attributes: Attributes) -> Any:
+def _wanted(entry: Items, holders: Holders) -> Mask:
+    attributes = holders.attributes
     if entry.when is None:
         return np.ones(attributes.owners, dtype=bool)
+    if entry.equals is not None:
+        return holders.says(entry.when, entry.equals)
     rows = attributes.rows(entry.when)
-    if rows is None:
-        return np.zeros(attributes.owners, dtype=bool)
-    if entry.equals is None:
-        return rows >= 0
-    texts = attributes.strings.take(pa.array(rows, mask=rows < 0))
-    equal = pc.fill_null(pc.equal(texts, entry.equals), False)
-    return equal.to_numpy(zero_copy_only=False)
+    return np.zeros(attributes.owners, dtype=bool) if rows is None else rows >= 0
 
 
 def _values(holders: Holders, path: Path) -> dict[int, str]:
