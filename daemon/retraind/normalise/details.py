@@ -121,14 +121,10 @@ def _of_message(record: Row) -> Row:
         source["finish_reasons"] = f"log:{name}/{held}#/finish_reason"
     if row:
         row["norm_source"] = orjson.dumps(source).decode()
-    if any(isinstance(text, str) and is_cut(text) for text in _json_of(body)):
+    sent = body.get("gen_ai.event.content") if isinstance(body, dict) else body
+    if isinstance(sent, str) and is_cut(sent):
         row["content_incomplete"] = True
     return row
-
-
-def _json_of(body: Any) -> tuple[Any, ...]:
-    """What is JSON, if it is a text."""
-    return (body.get("gen_ai.event.content"),) if isinstance(body, dict) else (body,)
 
 
 def _is_withheld(message: Row) -> bool:
