@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
-from retraind.normalise.parts import loaded, parts_of, tool_call
+from retraind.normalise.parts import SPEAKERS, loaded, parts_of, tool_call
 
 Direction = Literal["input", "output"]
 Message = dict[str, Any]
@@ -34,8 +34,7 @@ _ROLES = {
 _OTHER_PARTS = ("reasoning", "blob", "uri", "file")
 _FINISH = ("finish_reason", "stop_reason", "finishReason")
 _FINISHING = frozenset(_FINISH)
-_SPEAKERS = ("user", "assistant", "system")
-_ROLES_IN_ORDER = ("user", "assistant", "system", "tool")
+_ROLES_IN_ORDER = (*SPEAKERS, "tool")
 # Objects that hold the messages rather than being one.
 _LISTS = ("messages", "contents", "choices", "replies", "generations", "output", "input", "prompt")
 _INSIDE = ("message", "kwargs", "data")
@@ -64,7 +63,7 @@ def _usual(item: object) -> Message | None:
     if type(item) is not dict or len(item) != 2:
         return None
     role, content = item.get("role"), item.get("content")
-    if type(content) is not str or role not in _SPEAKERS or not content or content[:2] == "[{":
+    if type(content) is not str or role not in SPEAKERS or not content or content[:2] == "[{":
         return None
     return {"role": role, "parts": [{"type": "text", "content": content}]}
 

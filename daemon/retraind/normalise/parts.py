@@ -10,7 +10,7 @@ import orjson
 Part = dict[str, Any]
 
 _TOOL_ROLES = frozenset(("tool", "function", "toolmessage", "gen_ai.tool.message"))
-_SPEAKERS = ("user", "assistant", "system")
+SPEAKERS = ("user", "assistant", "system")
 _CALLING = frozenset((
     "tool_calls", "additional_kwargs", "function_call", "function_call_name",
 ))  # fmt: skip
@@ -47,7 +47,7 @@ def _tool_response(message: dict[str, Any], parts: list[Part]) -> Part | None:
     """A tool's answer, when the message is one and holds nothing but texts."""
     identity = message.get("tool_call_id")
     sent = message.get("role") or message.get("event.name", "")
-    if identity is None and sent in _SPEAKERS:
+    if identity is None and sent in SPEAKERS:
         return None
     role = str(sent).lower()
     if role in _TOOL_ROLES and identity is None:
