@@ -22,7 +22,7 @@ from corpus.expected import (
     Fixture,
     fixtures,
 )
-from corpus.sink import REQUESTS
+from corpus.sink import IDENTIFIERS, REQUESTS
 from harness import Daemon
 
 FIXTURES = fixtures()
@@ -64,9 +64,8 @@ def with_hex_ids(node: Any) -> Any:
         return [with_hex_ids(item) for item in node]
     if not isinstance(node, dict):
         return node
-    ids = ("traceId", "spanId", "parentSpanId")
     return {
-        key: base64.b64decode(value).hex() if key in ids else with_hex_ids(value)
+        key: base64.b64decode(value).hex() if key in IDENTIFIERS else with_hex_ids(value)
         for key, value in node.items()
     }
 
