@@ -8,25 +8,24 @@ from dataclasses import asdict
 
 from retraind.config.settings import Monitor
 from retraind.drift.attribution import rank_features, split_change
+from retraind.evaluate.findings import FeatureKey
 from retraind.evaluate.memory import Memory, Series
-from retraind.evaluate.references import panes_of
+from retraind.evaluate.references import sums_of_panes
 from retraind.model import Counts
 from retraind.policy.alarms import Finding
 from retraind.policy.decide import Child, Decision
 from retraind.store.state import Transaction
 from retraind.webhook.attribution import Attribution, EvalShift, MovedFeature
-from retraind.window.counts import FeatureKey, add_all, merge_rows
+from retraind.window.counts import add_all
 from retraind.window.panes import SESSIONS
-from retraind.window.plan import split_version, version_key
-from retraind.window.reference import pool, window_hours
+from retraind.window.plan import version_key
+from retraind.window.reference import Baseline, baseline_of, pool, window_hours
 
 KEPT = 20
 """Features and shifts that are kept with an episode."""
 
 Traffic = tuple[dict[str, float], dict[str, float]]
 """Sessions an hour by cohort: reference, current."""
-Baseline = tuple[str, str, str]
-"""Evaluation, judge and kind: what all versions of a model share."""
 
 
 def attribute(
@@ -98,11 +97,7 @@ def _shifts(
     if len(comparable) < 2:
         return ()
     start_ns, end_ns = window.window_start_ns, window.window_end_ns
-    rows = panes_of(tx, dict.fromkeys(comparable, start_ns), end_ns)
-    counts: dict[str, dict[FeatureKey, Counts]] = {id_: {} for id_ in comparable}
-    merged = merge_rows(rows, ("series_id", "feature", "version", "kind"))
-    for (id_, feature, version, kind), item in merged.items():
-        counts[id_][feature, version, kind] = item
+    counts = sums_of_panes(tx, dict.fromkeys(comparable, start_ns), end_ns)
     traffic = _traffic(memory, comparable, counts)
     hours = window_hours(start_ns, end_ns)
     shifts = []
@@ -111,7 +106,7 @@ def _shifts(
         sides: tuple[dict[str, Counts], dict[str, Counts]] = {}, {}
         for id_, each in comparable.items():
             cohort, own = each.key.cohort, counts[id_]
-            now = [item for key, item in own.items() if _baseline(key) == baseline]
+            now = [item for key, item in own.items() if baseline_of(key) == baseline]
             if now:
                 sides[1][cohort] = add_all(now)
             before = _before(memory, id_, baseline, hours, sides[1].get(cohort), monitor)
@@ -146,7 +141,7 @@ def _traffic(
     before: dict[str, float] = {}
     now: dict[str, float] = {}
     for id_, each in series.items():
-        sessions = counts[id_].get((SESSIONS, "", "category"))
+        sessions = counts[id_].get(FeatureKey(SESSIONS, "", "category"))
         now[each.key.cohort] = 0.0 if sessions is None else float(sessions.n)
         active = memory.references.get(id_)
         if active is not None and active.first_ns is not None and active.last_ns is not None:
@@ -168,16 +163,12 @@ def _before(
     if active is None:
         return None
     name, judge, kind = baseline
-    ratio = 0.0 if kind == "rate" or now is None else monitor.reference.ratio
     key = (name, version_key("", judge), kind)
-    found = pool(active.reference, key, hours, 0 if now is None else now.n, ratio)
+    n, ratio = 0 if now is None else now.n, monitor.reference.ratio
+    found = pool(active.reference, key, hours, n, ratio)
     return None if found is None else found[0]
 
 
 def _baselines(keys: Iterable[FeatureKey]) -> set[Baseline]:
-    return {found for key in keys if (found := _baseline(key)) is not None}
-
-
-def _baseline(key: FeatureKey) -> Baseline | None:
-    feature, version, kind = key
-    return (feature, split_version(version)[1], kind) if kind in ("rate", "score") else None
+    """Those of evaluations: name, judge and kind."""
+    return {baseline_of(key) for key in keys if key.kind in ("rate", "score")}

@@ -21,14 +21,13 @@ from retraind.evaluate.findings import (
     examine_against,
 )  # fmt: skip
 from retraind.evaluate.memory import Memory
-from retraind.evaluate.references import panes_of
+from retraind.evaluate.references import sums_of_panes
 from retraind.model import Counts, ReferenceKind
 from retraind.store.state import State, Transaction
-from retraind.window.counts import add_all, merge_rows
+from retraind.window.counts import add_all
 from retraind.window.reference import UNKNOWN_HOUR, freeze
 from retraind.window.shifts import DAY_NS, WEEK_NS, block, day_shifts, week_shifts
 
-BY = ("series_id", "feature", "version", "kind")
 Part = tuple[int, int, Mapping[FeatureKey, Counts]]
 """A stretch of panes: its start, its end and their sums."""
 
@@ -119,13 +118,11 @@ def _parts(state: State | Transaction, comparisons: Sequence[_Comparison]) -> li
             starts = ends.setdefault((each.end_ns - shift, each.kind), {})
             starts[each.window.series_id] = each.start_ns - shift
     for (end_ns, kind), starts in sorted(ends.items(), reverse=True):
-        sums: dict[str, dict[FeatureKey, Counts]] = {}
-        for (series_id, *key), item in merge_rows(panes_of(state, starts, end_ns), BY).items():
-            sums.setdefault(series_id, {})[FeatureKey(*key)] = item
+        sums = sums_of_panes(state, starts, end_ns)
         for each, parts in zip(comparisons, found, strict=True):
             start_ns = starts.get(each.window.series_id)
             if each.kind == kind and start_ns is not None and each.end_ns - end_ns in each.shifts:
-                parts.append((start_ns, end_ns, sums.get(each.window.series_id, {})))
+                parts.append((start_ns, end_ns, sums[each.window.series_id]))
     return found
 
 

@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from retraind.evaluate.findings import FeatureKey
 from retraind.evaluate.memory import ActiveReference, Memory, Series
 from retraind.evaluate.tables import rows_table, timestamp
+from retraind.model import Counts
 from retraind.store.state import State, Transaction
-from retraind.window.counts import to_columns
+from retraind.window.counts import merge_rows, to_columns
 from retraind.window.panes import SESSIONS
 from retraind.window.reference import Reference, reference_from_rows, references_from_panes
 
@@ -37,6 +39,17 @@ def panes_of(state: State | Transaction, starts: Mapping[str, int], end_ns: int)
     own = np.array([starts[id_] for id_ in rows["series_id"].to_pylist()], np.int64)
     inside = rows["pane_start_ns"].to_numpy() >= own
     return rows if inside.all() else rows.filter(pa.array(inside))
+
+
+def sums_of_panes(
+    state: State | Transaction, starts: Mapping[str, int], end_ns: int
+) -> dict[str, dict[FeatureKey, Counts]]:
+    """The summed panes of each series, from its own start on, to one end."""
+    sums: dict[str, dict[FeatureKey, Counts]] = {id_: {} for id_ in starts}
+    merged = merge_rows(panes_of(state, starts, end_ns), ("series_id", *FeatureKey._fields))
+    for (series_id, *key), item in merged.items():
+        sums[series_id][FeatureKey(*key)] = item
+    return sums
 
 
 def references_of_panes(
@@ -66,17 +79,10 @@ def write_references(
     """Make references the active ones of their series; the older ones are kept and step back."""
     if not new:
         return
-    ids, series = [each.reference.id for each in new], [each.series.id for each in new]
-    tx.run("retire_references", series=series)
-    tx.run("delete_reference_counts", ids=ids, series=series)
-    tx.run("delete_references", ids=ids, series=series)
+    tx.run("retire_references", series=[each.series.id for each in new])
     sources = [_source(memory, each, source) for each in new]
     pairs = list(zip(new, sources, strict=True))
-    tx.append(
-        "references",
-        rows_table([_row(each, own, now_ns, _active_from(memory, each)) for each, own in pairs]),
-    )
-    tx.append("reference_counts", _count_rows(new))
+    _keep(tx, new, [_row(each, own, now_ns, _active_from(memory, each)) for each, own in pairs])
     acts = [("joined" if each.added else "pinned", *_ids(each)) for each in new]
     _log(tx, memory, acts, actor, now_ns)
     # Where something has only joined, what was tested before is tested against the same counts.
@@ -102,12 +108,8 @@ def propose_references(
     """Keep references until somebody accepts them; nothing changes. A series has one at most."""
     if not new:
         return
-    ids, series = [each.reference.id for each in new], [each.series.id for each in new]
-    tx.run("retire_proposals", series=series)
-    tx.run("delete_reference_counts", ids=ids, series=series)
-    tx.run("delete_references", ids=ids, series=series)
-    tx.append("references", rows_table([_row(each, source, now_ns, None) for each in new]))
-    tx.append("reference_counts", _count_rows(new))
+    tx.run("retire_proposals", series=[each.series.id for each in new])
+    _keep(tx, new, [_row(each, source, now_ns, None) for each in new])
     _log(tx, memory, [("proposed", *_ids(each)) for each in new], actor, now_ns)
 
 
@@ -125,6 +127,15 @@ def accept_reference(
         reference_from_rows(counts, row["kind"]), row["source"], row["created_ns"],
         row["sessions"], row["first_ns"], row["last_ns"], active_from_ns,
     )  # fmt: skip
+
+
+def _keep(tx: Transaction, new: Sequence[NewReference], rows: list[dict[str, Any]]) -> None:
+    """Write references with their counts, those with equal contents anew."""
+    ids, series = [each.reference.id for each in new], [each.series.id for each in new]
+    tx.run("delete_reference_counts", ids=ids, series=series)
+    tx.run("delete_references", ids=ids, series=series)
+    tx.append("references", rows_table(rows))
+    tx.append("reference_counts", _count_rows(new))
 
 
 def _forget_evidence(tx: Transaction, memory: Memory, series: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from retraind.drift.telling import Placed, place_categories, place_numbers
 from retraind.evaluate.findings import FeatureKey
 from retraind.evaluate.inputs import CONTEXT_NS
 from retraind.evaluate.memory import ActiveReference, Memory, Series
-from retraind.evaluate.references import panes_of
+from retraind.evaluate.references import sums_of_panes
 from retraind.model import Counts
 from retraind.policy.alarms import Finding
 from retraind.policy.decide import Child
@@ -22,7 +22,6 @@ from retraind.policy.explain import shows_drift
 from retraind.store.rows import Column, StoredRows
 from retraind.store.state import Transaction
 from retraind.webhook.attribution import FoundSession
-from retraind.window.counts import merge_rows
 from retraind.window.plan import FeaturePlan, MonitorPlan
 from retraind.window.reference import pool, window_hours
 from retraind.window.sessions import SessionValues, Values, session_values
@@ -128,8 +127,7 @@ class SessionFinder:
         found: SessionValues,
     ) -> dict[str, Placed]:
         """Each feature's sessions in the bins of its test."""
-        rows = panes_of(tx, {own.id: window.window_start_ns}, window.window_end_ns)
-        counts = merge_rows(rows, ("feature", "version", "kind"))
+        counts = sums_of_panes(tx, {own.id: window.window_start_ns}, window.window_end_ns)[own.id]
         hours = window_hours(window.window_start_ns, window.window_end_ns)
         ratio = self._ratio(own)
         placed: dict[str, Placed] = {}

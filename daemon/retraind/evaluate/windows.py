@@ -23,7 +23,12 @@ from retraind.evaluate.findings import (
 from retraind.evaluate.judges import judge_holds
 from retraind.evaluate.memory import Alarm, Memory, Series, Source
 from retraind.evaluate.others import examine_others
-from retraind.evaluate.references import panes_of, references_of_panes, write_references
+from retraind.evaluate.references import (
+    NewReference,
+    references_of_panes,
+    sums_of_panes,
+    write_references,
+)
 from retraind.evaluate.tables import rows_table, timestamp, window_row
 from retraind.model import HOUR_NS, Counts
 from retraind.policy import alarms
@@ -31,7 +36,6 @@ from retraind.policy.holds import Hold
 from retraind.rates.edetector import log_threshold
 from retraind.store.state import State, Transaction
 from retraind.telemetry import Telemetry
-from retraind.window.counts import merge_rows
 from retraind.window.decision import ClosedWindow, close_windows
 from retraind.window.panes import SESSIONS, VERSIONS
 from retraind.window.plan import MonitorPlan
@@ -138,7 +142,8 @@ class WindowEvaluator:
         return sorted(due, key=lambda item: (item.window.end_ns, item.series.id))
 
     def _evaluate(self, tx: Transaction, memory: Memory, due: list[Due], now_ns: int) -> _Step:
-        counts = self._counts(tx, due)
+        starts = {item.series.id: item.window.start_ns for item in due}
+        counts = sums_of_panes(tx, starts, due[0].window.end_ns)
         rates = sum(key.kind == "rate" for each in memory.alarms.values() for key in each)
         outcomes: list[Outcome] = []
         for name, group in groupby(
@@ -170,16 +175,6 @@ class WindowEvaluator:
         decided = self._decider.decide(tx, memory, policies, due[0].window.end_ns, now_ns)
         return _Step(outcomes, decided, pinned, placed)
 
-    def _counts(self, tx: Transaction, due: list[Due]) -> Mapping[str, dict[FeatureKey, Counts]]:
-        """The summed panes of each window by series."""
-        starts = {item.series.id: item.window.start_ns for item in due}
-        rows = panes_of(tx, starts, due[0].window.end_ns)
-        merged = merge_rows(rows, ("series_id", "feature", "version", "kind"))
-        counts: dict[str, dict[FeatureKey, Counts]] = {item.series.id: {} for item in due}
-        for (series_id, feature, version, kind), item in merged.items():
-            counts[series_id][FeatureKey(feature, version, kind)] = item
-        return counts
-
     def _with_reference(
         self,
         memory: Memory,
@@ -198,9 +193,7 @@ class WindowEvaluator:
         if active is not None:
             hours = window_hours(window.start_ns, window.end_ns)
             for key, item in own.items():
-                # A fail rate's baseline needs no ratio: its upper limit already widens with few.
-                ratio = 0.0 if key.kind == "rate" else monitor.reference.ratio
-                pooled = pool(active.reference, key, hours, item.n, ratio)
+                pooled = pool(active.reference, key, hours, item.n, monitor.reference.ratio)
                 if pooled is not None:
                     reference[key], rungs[key] = pooled
         return SeriesWindow(
@@ -299,8 +292,7 @@ class WindowEvaluator:
             some = {series: series.first_ns for series in waiting[at : at + PINNED_TOGETHER]}
             found = references_of_panes(tx, some, end_ns)
             new = [each for each in found if self._mature(each.series, end_ns, each.sessions)]
-            write_references(tx, memory, new, source="auto", now_ns=now_ns)
-            pinned += [Pinned(each.series.key, each.reference.id, each.sessions) for each in new]
+            pinned += _pin(tx, memory, new, now_ns)
         return pinned
 
     def _let_join(
@@ -313,16 +305,17 @@ class WindowEvaluator:
         for at in range(0, len(waiting), PINNED_TOGETHER):
             some = waiting[at : at + PINNED_TOGETHER]
             new = late.extended(tx, memory, some, settings, end_ns)
-            write_references(tx, memory, new, source="auto", now_ns=now_ns)
-            pinned += [
-                Pinned(each.series.key, each.reference.id, each.sessions, each.added)
-                for each in new
-            ]
+            pinned += _pin(tx, memory, new, now_ns)
         return pinned
 
     def _mature(self, series: Series, end_ns: int, sessions: int) -> bool:
         settings = self._monitors[series.key.monitor].reference
         return mature(series.first_ns, end_ns, sessions, settings)
+
+
+def _pin(tx: Transaction, memory: Memory, new: Sequence[NewReference], now_ns: int) -> list[Pinned]:
+    write_references(tx, memory, new, source="auto", now_ns=now_ns)
+    return [Pinned(each.series.key, each.reference.id, each.sessions, each.added) for each in new]
 
 
 def _with_silent(

@@ -124,14 +124,15 @@ def pool(
     has as many, the last, if it has enough for a test at all: other hours are not taken, because a
     difference between night and day is not drift. None otherwise: the result is immature. What has
     no hours, or less than a day of them, serves as a whole: a file, or a period that somebody chose
-    to be short. Scores and rates pool all versions of the model judged by the same judge, and rates
-    always everything.
+    to be short. Scores and rates pool all versions of the model judged by the same judge. Rates
+    take everything, however little: the upper limit of their baseline already widens with few.
     """
     items = _items(reference, key)
     known = {hour for _, hour, _ in items} - {UNKNOWN_HOUR}
     if key[2] == "rate" or _within_a_day(known):
         found = sum(size for _, _, size in items)
-        whole = reference.whole(key) if found > 0 and found >= ratio * n else None
+        enough = 0 if key[2] == "rate" else ratio * n
+        whole = reference.whole(key) if found > 0 and found >= enough else None
         return None if whole is None else (whole, "everything")
     for rung in _LIKE_HOURS:
         chosen = [item for item in items if _on_rung(rung, item[1], hours)]
