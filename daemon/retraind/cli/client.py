@@ -91,6 +91,12 @@ class Client:
         return self.request("POST", path, **options).json()
 
 
+def call(where: dict[str, Any], method: str, path: str, **options: Any) -> Any:
+    """The answer to one request; `where`: what `target_options` gave."""
+    with Target(**where).client() as client:
+        return client.request(method, path, **options).json()
+
+
 def _reason(response: httpx2.Response) -> str:
     if response.status_code == 401:
         return "the daemon asks for its admin token: give --token-file FILE with a valid one"

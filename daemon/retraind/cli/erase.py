@@ -17,7 +17,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--user", help="User id as the application sends it; all traces that name it go.")
 @click.option("--trace", help="Trace id, 32 hex digits.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@show.json_option
 @click.option(
     "--config", type=_FILE, help="Configuration of a stopped daemon, for the key of hashed ids."
 )

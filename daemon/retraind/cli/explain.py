@@ -16,12 +16,11 @@ WIDTH = 80
 SHOWN_WINDOWS = 3
 SHOWN_MOVES = 3
 SHOWN_FEATURES = 5
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.command(short_help="List episodes.")
 @target_options
-@_json_option
+@show.json_option
 @click.option("--limit", default=20, show_default=True, help="How many.")
 def episodes(as_json: bool, limit: int, **where: Any) -> int:
     """List episodes (continuous alarms of a model), the newest first.
@@ -52,7 +51,7 @@ def episodes(as_json: bool, limit: int, **where: Any) -> int:
 @click.option("--cohort", help="Alarms of this cohort.")
 @click.option("--feature", help="Only this feature or evaluation.")
 @target_options
-@_json_option
+@show.json_option
 def explain(
     episode: str | None, as_json: bool, data: Any, url: str | None, token_file: Any, **asked: Any
 ) -> int:

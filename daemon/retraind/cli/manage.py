@@ -11,19 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from retraind.cli import show
-from retraind.cli.client import Target, target_options
+from retraind.cli.client import call, target_options
 from retraind.cli.quiet import HOLD_COLUMNS, MUTE_COLUMNS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _SERIES = ("monitor", "service_name", "environment", "model", "cohort")
-
-
-def _call(where: dict[str, Any], method: str, path: str, **options: Any) -> Any:
-    with Target(**where).client() as client:
-        return client.request(method, path, **options).json()
 
 
 def _list(rows: list[dict[str, Any]], names: tuple[str, ...], title: str | None = None) -> None:
@@ -32,7 +26,7 @@ def _list(rows: list[dict[str, Any]], names: tuple[str, ...], title: str | None 
 
 @click.command()
 @target_options
-@_json_option
+@show.json_option
 @click.option(
     "--quiet", is_flag=True, help="Print nothing; the exit code says whether it is ready."
 )
@@ -45,7 +39,7 @@ def status(as_json: bool, quiet: bool, **where: Any) -> int:
       retraind status --json | jq .ingest
       retraind status --quiet && echo ready
     """
-    body = _call(where, "GET", "/api/v1/status")
+    body = call(where, "GET", "/api/v1/status")
     code = 0 if body["ready"] else 1
     if quiet:
         return code
@@ -97,13 +91,13 @@ def reference() -> None:
 
 @reference.command("list")
 @target_options
-@_json_option
+@show.json_option
 def reference_list(as_json: bool, **where: Any) -> int:
     """List the references: active, proposed and superseded ones.
 
     Those of other kinds than pinned are what the last windows were compared with besides.
     """
-    body = _call(where, "GET", "/api/v1/references")
+    body = call(where, "GET", "/api/v1/references")
     if as_json:
         show.as_json(body["references"])
     else:
@@ -116,7 +110,7 @@ def reference_list(as_json: bool, **where: Any) -> int:
 @target_options
 def reference_show(reference_id: str, **where: Any) -> int:
     """Print one reference with its counts, as JSON. The beginning of its ID is enough."""
-    show.as_json(_call(where, "GET", f"/api/v1/references/{reference_id}"))
+    show.as_json(call(where, "GET", f"/api/v1/references/{reference_id}"))
     return 0
 
 
@@ -124,7 +118,7 @@ def reference_show(reference_id: str, **where: Any) -> int:
 @click.argument("reference_id", metavar="ID")
 @click.argument("other", metavar="[OTHER]", required=False)
 @target_options
-@_json_option
+@show.json_option
 def reference_diff(reference_id: str, other: str | None, as_json: bool, **where: Any) -> int:
     """Show how far reference OTHER is from reference ID, feature by feature.
 
@@ -136,7 +130,7 @@ def reference_diff(reference_id: str, other: str | None, as_json: bool, **where:
       retraind reference diff 734d0d65 9be71c02 --json
     """
     query = {} if other is None else {"with": other}
-    body = _call(where, "GET", f"/api/v1/references/{reference_id}/diff", params=query)
+    body = call(where, "GET", f"/api/v1/references/{reference_id}/diff", params=query)
     if as_json:
         show.as_json(body)
         return 0
@@ -150,7 +144,7 @@ def reference_diff(reference_id: str, other: str | None, as_json: bool, **where:
 @click.argument("reference_id", metavar="ID")
 @click.option("--by", help="Who accepts it, for the log.  [default: your login]")
 @target_options
-@_json_option
+@show.json_option
 def reference_accept(reference_id: str, by: str | None, as_json: bool, **where: Any) -> int:
     """Make a proposed reference the active one. A superseded one is taken up again.
 
@@ -160,7 +154,7 @@ def reference_accept(reference_id: str, by: str | None, as_json: bool, **where: 
       retraind reference accept 9be71c02 --by ana
     """
     path = f"/api/v1/references/{reference_id}/accept"
-    body = _call(where, "POST", path, params={"by": by or _login()})
+    body = call(where, "POST", path, params={"by": by or _login()})
     if as_json:
         show.as_json(body["references"])
     else:
@@ -170,7 +164,7 @@ def reference_accept(reference_id: str, by: str | None, as_json: bool, **where: 
 
 @reference.command("pin")
 @target_options
-@_json_option
+@show.json_option
 @click.option(
     "--from", "source", type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Parquet or JSON-lines file, one session a row, columns named like the features.",
@@ -216,7 +210,7 @@ def reference_pin(
     if source is not None:
         query["source"] = source.name
         content = _arrow(_read(source))
-    body = _call(where, "POST", "/api/v1/references", params=query, content=content)
+    body = call(where, "POST", "/api/v1/references", params=query, content=content)
     for note in body["notes"]:
         click.echo(note, err=True)
     if as_json:
@@ -289,10 +283,10 @@ def webhook() -> None:
 
 @webhook.command("list")
 @target_options
-@_json_option
+@show.json_option
 def webhook_list(as_json: bool, **where: Any) -> int:
     """List deliveries, newest first."""
-    body = _call(where, "GET", "/api/v1/webhooks")
+    body = call(where, "GET", "/api/v1/webhooks")
     if as_json:
         show.as_json(body["deliveries"])
     else:
@@ -313,7 +307,7 @@ def webhook_retry(trigger_id: str, destination: str | None, delivered: bool, **w
     wanted: dict[str, Any] = {"trigger_id": trigger_id, "delivered": delivered}
     if destination is not None:
         wanted["destination"] = destination
-    body = _call(where, "POST", "/api/v1/webhooks/retry", json=wanted)
+    body = call(where, "POST", "/api/v1/webhooks/retry", json=wanted)
     click.echo(f"{body['scheduled']} scheduled")
     return 0
 
@@ -323,7 +317,7 @@ def webhook_retry(trigger_id: str, destination: str | None, delivered: bool, **w
 @target_options
 def webhook_test(destination: str, **where: Any) -> int:
     """Send a signed test event to DESTINATION. Exits with 1 when it was not accepted."""
-    body = _call(where, "POST", "/api/v1/webhooks/test", json={"destination": destination})
+    body = call(where, "POST", "/api/v1/webhooks/test", json={"destination": destination})
     accepted = body["status"] is not None and 200 <= body["status"] < 300
     answer = body["status"] if body["error"] is None else body["error"]
     click.echo(f"{destination}: {'accepted' if accepted else 'not accepted'} ({answer})")

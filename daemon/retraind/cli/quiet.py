@@ -9,7 +9,7 @@ from urllib.parse import quote
 import click
 
 from retraind.cli import show
-from retraind.cli.client import Target, target_options
+from retraind.cli.client import call, target_options
 
 MUTE_COLUMNS = (
     "id", "monitor", "service_name", "environment", "model", "cohort", "feature", "ends_at",
@@ -19,12 +19,6 @@ HOLD_COLUMNS = (
     "id", "kind", "monitor", "service_name", "environment", "model", "cause", "expires_at",
     "waiting",
 )  # fmt: skip
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-
-def _call(where: dict[str, Any], method: str, path: str, **options: Any) -> Any:
-    with Target(**where).client() as client:
-        return client.request(method, path, **options).json()
 
 
 def _table(columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
@@ -53,7 +47,7 @@ def _table(columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
 @click.option("--for", "duration", metavar="DURATION", help="How long: 90m, 24h; at most 30d.")
 @click.option("--reason", help="Why; shown to everyone who looks.")
 @click.option("--list", "listed", is_flag=True, help="List what is muted.")
-@_json_option
+@show.json_option
 @target_options
 def mute(
     monitor: str | None, evaluation: str | None, duration: str | None, reason: str | None,
@@ -90,7 +84,7 @@ def mute(
             raise click.UsageError("Write either --feature or --eval.")
         given["feature"] = evaluation
     body = {"monitor": monitor, "for": duration, "reason": reason, "by": _me(), **given}
-    made = _call(where, "POST", "/api/v1/mutes", json=body)
+    made = call(where, "POST", "/api/v1/mutes", json=body)
     if as_json:
         show.as_json(made)
     else:
@@ -100,7 +94,7 @@ def mute(
 
 
 def _list_mutes(where: dict[str, Any], as_json: bool) -> int:
-    found = _call(where, "GET", "/api/v1/mutes")["mutes"]
+    found = call(where, "GET", "/api/v1/mutes")["mutes"]
     if as_json:
         show.as_json(found)
     else:
@@ -111,7 +105,7 @@ def _list_mutes(where: dict[str, Any], as_json: bool) -> int:
 @click.command(short_help="End mutes early.")
 @click.argument("mute_id", metavar="[ID]", required=False)
 @click.option("--all", "everything", is_flag=True, help="End every mute.")
-@_json_option
+@show.json_option
 @target_options
 def unmute(mute_id: str | None, everything: bool, as_json: bool, **where: Any) -> int:
     """End a mute before its time; the beginning of its ID is enough.
@@ -126,7 +120,7 @@ def unmute(mute_id: str | None, everything: bool, as_json: bool, **where: Any) -
     if (mute_id is None) != everything:
         raise click.UsageError("Write either an ID or --all.")
     path = "/api/v1/mutes" if mute_id is None else f"/api/v1/mutes/{quote(mute_id, safe='')}"
-    body = _call(where, "DELETE", path, params={"by": _me()})
+    body = call(where, "DELETE", path, params={"by": _me()})
     if as_json:
         show.as_json(body)
     else:
@@ -148,11 +142,11 @@ def hold() -> None:
 
 
 @hold.command("list")
-@_json_option
+@show.json_option
 @target_options
 def hold_list(as_json: bool, **where: Any) -> int:
     """List the holds that stand, and how many triggers wait for each."""
-    found = _call(where, "GET", "/api/v1/holds")["holds"]
+    found = call(where, "GET", "/api/v1/holds")["holds"]
     if as_json:
         show.as_json(found)
     else:
@@ -162,7 +156,7 @@ def hold_list(as_json: bool, **where: Any) -> int:
 
 @hold.command("release")
 @click.argument("hold_id", metavar="ID")
-@_json_option
+@show.json_option
 @target_options
 def hold_release(hold_id: str, as_json: bool, **where: Any) -> int:
     """End a hold now; the beginning of its ID is enough.
@@ -170,7 +164,7 @@ def hold_release(hold_id: str, as_json: bool, **where: Any) -> int:
     A trigger that waits for nothing else is sent within seconds, with the suspected cause.
     """
     path = f"/api/v1/holds/{quote(hold_id, safe='')}"
-    body = _call(where, "DELETE", path, params={"by": _me()})
+    body = call(where, "DELETE", path, params={"by": _me()})
     if as_json:
         show.as_json(body)
     else:

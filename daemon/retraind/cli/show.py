@@ -15,6 +15,7 @@ _COLOURS = {
     "investigate": "yellow", "notice": "yellow", "muted": "yellow", "held": "yellow",
 }  # fmt: skip
 _PIPE_WIDTH = 10_000  # columns are never cut when nobody looks
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None) -> None:

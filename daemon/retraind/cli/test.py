@@ -19,7 +19,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.command(short_help="Run unit tests of monitors.")
 @click.argument("files", nargs=-1, required=True, type=_FILE)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@show.json_option
 def test(files: tuple[Path, ...], as_json: bool) -> int:
     """Run the unit tests of monitors in FILES: series in short notation, expected states, triggers.
 
