@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _SHOWN = 20
-_END_NS = 2**62
 
 
 class Trouble(click.ClickException):
@@ -76,7 +75,7 @@ def _time_or_seq(text: str) -> AsOf:
     help="Read for each decision only what the daemon had read then, up to TIME or SEQ.",
 )
 @click.option("--data", type=_FOLDER, help="Data folder; wins over the file.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")  # fmt: skip
+@show.json_option
 def replay(
     config: Path, overrides: tuple[str, ...], first: int | None, last: int | None,
     as_of: AsOf | None, data: Path | None, as_json: bool,
@@ -104,7 +103,7 @@ def replay(
 
     log.configure(level="error")
     try:
-        return _replay(config, overrides, first or 0, last or _END_NS, as_of, data, as_json)
+        return _replay(config, overrides, first or 0, last, as_of, data, as_json)
     except ConfigError as error:
         click.echo(error, err=True)
         return 2
@@ -113,15 +112,17 @@ def replay(
 
 
 def _replay(
-    config: Path, overrides: tuple[str, ...], first: int, last: int, as_of: AsOf | None,
+    config: Path, overrides: tuple[str, ...], first: int, last: int | None, as_of: AsOf | None,
     data: Path | None, as_json: bool,
 ) -> int:  # fmt: skip
     from retraind.check import load_checked  # noqa: PLC0415
     from retraind.replay.compare import compare  # noqa: PLC0415
+    from retraind.replay.history import END_OF_TIME_NS  # noqa: PLC0415
     from retraind.replay.run import Replayer  # noqa: PLC0415
     from retraind.store.recorded import open_recorded, scratch_state  # noqa: PLC0415
 
     settings = load_checked(config, overrides)
+    last = last or END_OF_TIME_NS
     with (
         tempfile.TemporaryDirectory(prefix="retraind-replay-") as scratch,
         open_recorded(data or settings.data, Path(scratch) / "recorded") as recorded,
