@@ -99,9 +99,7 @@ class Hours:
                 parts.append(value.sample(n, at))
             else:
                 parts.append(np.full(n if value is not None else 0, value or 0.0))
-        return np.repeat(np.arange(len(parts)), [len(part) for part in parts]), np.concatenate(
-            parts
-        )
+        return _hours_of(parts), np.concatenate(parts)
 
     def _categories(self, hours: Sequence[Value]) -> tuple[Ints, Codes]:
         texts: dict[str, int] = {}
