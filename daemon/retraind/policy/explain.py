@@ -6,6 +6,7 @@ of a past episode rests on what was known then.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -193,7 +194,7 @@ def _last_ready(rows: Sequence[Row]) -> list[Row]:
 
 def _evidence(logarithm: float) -> str:
     """An e-value by its logarithm: how many to one."""
-    power = logarithm / 2.302585092994046
+    power = logarithm / math.log(10)
     return f"{10**power:,.3g} : 1" if abs(power) < 4 else f"10^{power:.1f} : 1"
 
 
