@@ -39,11 +39,12 @@ def compare_categories(reference: Counts, current: Counts) -> DriftResult:
     estimate of unseen mass). Otherwise every long tail would show new categories in each window.
     Raises ValueError when a side has no sessions.
     """
-    table = cells(reference, current)
+    unmerged = _table(reference, current)
+    table = _merged(unmerged)
     r = np.asarray([row[0] for row in table.values()], dtype=np.int64)
     c = np.asarray([row[1] for row in table.values()], dtype=np.int64)
     effect = distance(r, c)
-    known = _of_known(_table(reference, current))
+    known = _of_known(unmerged)
     result = drift_result(
         METHOD, effect, table, statistic=known.statistic, degrees_of_freedom=known.bins - 1
     )
