@@ -16,13 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from retraind.drift.bins import FloatArray, IntArray
 from retraind.drift.embedding_projection import (
     MAX_LENGTH,
     REDUCED_BITS,
     STATE,
     TABLE_BITS,
-    FloatArray,
-    IntArray,
     WholeMatrix,
     cosines,
     longest_reduced,

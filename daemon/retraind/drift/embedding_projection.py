@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from retraind.drift.bins import FloatArray, IntArray
 
 MAX_DIMENSIONS = 128
 MAX_LENGTH = 8192

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from retraind.drift.bins import IntArray
 from retraind.drift.frozen import NotTested, content_id, numbered, pack, unpack
 from retraind.drift.text_tokens import Tokens, once_a_session
 from retraind.drift.vector_means import (
@@ -18,7 +19,6 @@ from retraind.drift.vector_means import (
     moments,
 )
 
-IntArray = npt.NDArray[np.int64]
 HashArray = npt.NDArray[np.uint64]
 
 ONE = 1 << 30

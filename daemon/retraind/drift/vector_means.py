@@ -20,10 +20,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from retraind.drift.bins import FloatArray, IntArray
 from retraind.drift.frozen import NotTested
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 LOWER_QUANTILE = 1.6448536269514722  # of the normal distribution at 95 %
 

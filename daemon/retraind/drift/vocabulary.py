@@ -16,10 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from retraind.drift.bins import IntArray
 from retraind.drift.frozen import NotTested, content_id, held_out, pack, unpack
 from retraind.drift.text_tokens import Tokens, once_a_session
-
-IntArray = npt.NDArray[np.int64]
 
 METHOD = "oov-share/welch/v1"
 MILLION = 1_000_000
