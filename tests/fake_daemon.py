@@ -17,7 +17,6 @@ from retraind.console.admin import admin_app
 from retraind.console.daemon import (
     HoldStatus,
     Ingest,
-    MuteRequest,
     MuteStatus,
     OutboxStatus,
     PinnedReferences,
@@ -30,6 +29,7 @@ from retraind.console.daemon import (
 )
 from retraind.console.feedback import Senders
 from retraind.model import SeriesKey
+from retraind.policy.mutes import MuteRequest
 from retraind.receive.auth import Tokens
 from retraind.receive.judgements import Judgements
 from retraind.telemetry import Telemetry

@@ -14,7 +14,6 @@ from retraind.config.settings import Config
 from retraind.console.daemon import (
     HoldStatus,
     Ingest,
-    MuteRequest,
     OutboxStatus,
     PinnedReferences,
     PinReference,
@@ -32,6 +31,7 @@ from retraind.explain import explain_watched, find_episode
 from retraind.metrics.snapshot import Snapshot
 from retraind.model import Json, SeriesKey
 from retraind.pin import accept, fits, pin
+from retraind.policy.mutes import MuteRequest
 from retraind.store.database import Database
 from retraind.store.erase import erase, selection
 from retraind.store.sql import TOO_LONG, SqlResult

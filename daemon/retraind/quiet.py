@@ -5,29 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from retraind.config.settings import Config
-from retraind.console.daemon import HoldStatus, MuteRequest, MuteStatus
+from retraind.console.daemon import HoldStatus, MuteStatus
 from retraind.evaluate import holds, mutes
 from retraind.evaluate.memory import Memory
 from retraind.metrics.snapshot import Snapshot
 from retraind.model import Json
 from retraind.policy.holds import Hold
+from retraind.policy.mutes import MuteRequest
 from retraind.store.state import State
 
 
 def mute(state: State, memory: Memory, config: Config, request: MuteRequest, now_ns: int) -> Json:
     """Mute, and say how many alarms that are known it is about. Raises QueryError."""
-    wanted = mutes.Wanted(
-        monitor=request.monitor,
-        service_name=request.service_name,
-        environment=request.environment,
-        model=request.model,
-        cohort=request.cohort,
-        feature=request.feature,
-        seconds=request.seconds,
-        reason=request.reason,
-        by=request.by,
-    )
-    made = mutes.mute(state, memory, config.monitors_by_name, wanted, now_ns)
+    made = mutes.mute(state, memory, config.monitors_by_name, request, now_ns)
     (row,) = list_mutes(state, [made.id])
     return {**row, "alarms": mutes.muted_count(memory, made)}
 

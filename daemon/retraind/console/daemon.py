@@ -13,6 +13,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from retraind.model import Json, SeriesKey
+from retraind.policy.mutes import MuteRequest
 
 
 class QueryResult(Protocol):
@@ -243,21 +244,6 @@ class Watched:
     model: str | None = None
     cohort: str | None = None
     feature: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class MuteRequest:
-    """What is to be muted for `seconds` of wall time, why, and who says so. None matches all."""
-
-    monitor: str
-    service_name: str | None
-    environment: str | None
-    model: str | None
-    cohort: str | None
-    feature: str | None
-    seconds: float
-    reason: str
-    by: str
 
 
 @dataclass(frozen=True, slots=True)

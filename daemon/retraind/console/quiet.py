@@ -10,8 +10,9 @@ from starlette.responses import Response
 
 from retraind.config.settings import parse_duration
 from retraind.console.body import json_response, read_object
-from retraind.console.daemon import Daemon, MuteRequest
+from retraind.console.daemon import Daemon
 from retraind.console.encode import plain
+from retraind.policy.mutes import MuteRequest
 
 SELECTORS = ("service_name", "environment", "model", "cohort", "feature")
 TEXT_CHARACTERS = 1000

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, replace
 
 import structlog
 
 from retraind.errors import QueryError
 from retraind.evaluate.memory import Memory, Source
 from retraind.evaluate.tables import rows_table, timestamp
-from retraind.policy.mutes import Mute
+from retraind.policy.mutes import Mute, MuteRequest
 from retraind.store.state import State
 
 log = structlog.get_logger(__name__)
@@ -23,23 +23,8 @@ KEPT = 1000
 LONGEST_SECONDS = 30 * 86400.0
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a person asks to be muted, and for how long; None matches everything."""
-
-    monitor: str
-    service_name: str | None
-    environment: str | None
-    model: str | None
-    cohort: str | None
-    feature: str | None
-    seconds: float
-    reason: str
-    by: str
-
-
 def mute(
-    state: State, memory: Memory, monitors: Iterable[str], wanted: Wanted, now_ns: int
+    state: State, memory: Memory, monitors: Iterable[str], wanted: MuteRequest, now_ns: int
 ) -> Mute:
     """Mute from what is undecided now until `seconds` from now. A job of the evaluation.
 

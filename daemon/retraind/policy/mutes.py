@@ -40,3 +40,18 @@ class Mute:
     def covers(self, series: SeriesKey, feature: str, at_ns: int) -> bool:
         """Whether this alarm is muted in a window that ends at `at_ns`."""
         return self.is_active(at_ns) and self.concerns(series, feature)
+
+
+@dataclass(frozen=True, slots=True)
+class MuteRequest:
+    """What is to be muted for `seconds` of wall time, why, and who says so. None matches all."""
+
+    monitor: str
+    service_name: str | None
+    environment: str | None
+    model: str | None
+    cohort: str | None
+    feature: str | None
+    seconds: float
+    reason: str
+    by: str

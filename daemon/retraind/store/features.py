@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
-
 from retraind.store.engine import Cursor, run
-from retraind.store.queries import parse_queries
+from retraind.store.queries import script_blocks
 
 EXPRESSIONS = {
     "tool_choice": "memory.main.tool_choice(called_tools, tool_definitions)",
@@ -20,5 +18,4 @@ EXPRESSIONS = {
 
 def create_feature_macros(cursor: Cursor) -> None:
     """Create the macros that EXPRESSIONS name."""
-    path = files(__package__).joinpath("schema", "features.sql")
-    run(cursor, parse_queries(path.read_text(encoding="utf-8"))["feature_macros"])
+    run(cursor, script_blocks("features")["feature_macros"])

@@ -67,6 +67,12 @@ def _schema(name: str) -> str:
     return files(__package__).joinpath("schema", f"{name}.sql").read_text(encoding="utf-8")
 
 
+@cache
+def script_blocks(name: str) -> dict[str, str]:
+    """The named statements of schema/<name>.sql."""
+    return parse_queries(_schema(name))
+
+
 def parse_queries(text: str) -> dict[str, str]:
     """Name to statement. Raises ValueError for a name that is given twice or has no statement."""
     parts = _NAME.split(text)

@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from retraind.store.engine import Cursor, quoted, run
-from retraind.store.queries import parse_queries
+from retraind.store.queries import script_blocks
 
 
 def create_usage_view(cursor: Cursor) -> None:
@@ -17,20 +17,14 @@ def create_usage_view(cursor: Cursor) -> None:
 
     Once: it stays when `spans` is made again over other segments.
     """
-    run(cursor, _script()["usage_macros"].replace("{exclusive}", _exclusive()))
-    run(cursor, _script()["usage_view"].replace("{view}", "VIEW memory.main."))
-    run(cursor, _script()["usage_comments"])
+    run(cursor, script_blocks("usage")["usage_macros"].replace("{exclusive}", _exclusive()))
+    run(cursor, script_blocks("usage")["usage_view"].replace("{view}", "VIEW memory.main."))
+    run(cursor, script_blocks("usage")["usage_comments"])
 
 
 def create_own_usage_view(cursor: Cursor) -> None:
     """The view over this connection's own `spans`."""
-    run(cursor, _script()["usage_view"].replace("{view}", "TEMP VIEW "))
-
-
-@cache
-def _script() -> dict[str, str]:
-    path = files(__package__).joinpath("schema", "usage.sql")
-    return parse_queries(path.read_text(encoding="utf-8"))
+    run(cursor, script_blocks("usage")["usage_view"].replace("{view}", "TEMP VIEW "))
 
 
 @cache

@@ -13,10 +13,11 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 from fake_daemon import REFERENCE, STATUS, TABLE, FakeDaemon, an_app
-from retraind.console.daemon import MuteRequest, PinReference, Watched
+from retraind.console.daemon import PinReference, Watched
 from retraind.console.encode import status_json
 from retraind.console.page import render
 from retraind.errors import ConfigError, QueryError, StoreUnavailable
+from retraind.policy.mutes import MuteRequest
 from retraind.receive.auth import Tokens
 
 

@@ -12,10 +12,11 @@ import pytest
 
 from builders import HOUR_NS
 from evaluate_harness import MONITOR, START_NS, World, a_config, an_hour
-from retraind.console.daemon import MuteRequest, PinReference
+from retraind.console.daemon import PinReference
 from retraind.control import Control
 from retraind.errors import QueryError
 from retraind.model import Json
+from retraind.policy.mutes import MuteRequest
 
 
 @pytest.fixture

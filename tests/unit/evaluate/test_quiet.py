@@ -17,8 +17,7 @@ from builders import HOUR_NS, a_request, a_span, attribute
 from evaluate_harness import MONITOR, NOW_NS, START_NS, World, a_config, an_hour
 from retraind.errors import QueryError
 from retraind.evaluate import holds, mutes
-from retraind.evaluate.mutes import Wanted
-from retraind.policy.mutes import Mute
+from retraind.policy.mutes import Mute, MuteRequest
 
 Make = Callable[..., World]
 RATES = MONITOR | {"features": ["input_tokens"], "policy": {"any": ["eval_fail_rate"]}}
@@ -35,7 +34,7 @@ def play(world: World, first: int, last: int, **options: Any) -> None:
 
 def set_mute(world: World, hours: float = 24, **selected: Any) -> Mute:
     names = ("service_name", "environment", "model", "cohort", "feature")
-    wanted = Wanted(
+    wanted = MuteRequest(
         selected.pop("monitor", "m"), *(selected.get(name) for name in names),
         seconds=hours * 3600, reason="a test", by="ann",
     )  # fmt: skip

@@ -22,8 +22,9 @@ from retraind.config.settings import Config, Store
 from retraind.console.daemon import PinReference
 from retraind.errors import StartError
 from retraind.evaluate.memory import load
-from retraind.evaluate.mutes import Wanted, mute
+from retraind.evaluate.mutes import mute
 from retraind.pin import accept, pin
+from retraind.policy.mutes import MuteRequest
 from retraind.replay import history
 from retraind.replay.compare import Comparison, compare
 from retraind.replay.run import CHUNK_NS, AsOf, Replayer, Run
@@ -419,7 +420,7 @@ def test_what_a_person_muted_stays_muted(tmp_path: Path) -> None:
         world.send(request)
         world.tick()
         if hour == 5:
-            wanted = Wanted("m", None, None, None, None, None, 30 * 86400.0, "a test", "ops")
+            wanted = MuteRequest("m", None, None, None, None, None, 30 * 86400.0, "a test", "ops")
             mute(world.state, load(world.state), ["m"], wanted, world.clock.now_ns())
             world.restart()
     assert world.rows("select * from triggers") == []
