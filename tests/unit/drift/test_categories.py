@@ -206,5 +206,6 @@ def test_level_on_long_tails(kinds: int, n: int, m: int) -> None:
 
     p = np.array([compare_categories(draw(m), draw(n)).p_value for _ in range(runs)])
     assert stats.binomtest(int((p < 0.05).sum()), runs, 0.06, "greater").pvalue > 1e-3
-    assert stats.binomtest(int((p < 0.05).sum()), runs, 0.015, "less").pvalue > 1e-3
+    # Two tests share the level, each at half of it, and what is new is rare: 2.5 % is the least.
+    assert stats.binomtest(int((p < 0.05).sum()), runs, 0.025, "less").pvalue > 1e-3
     assert stats.binomtest(int((p < 0.001).sum()), runs, 0.002, "greater").pvalue > 1e-3
