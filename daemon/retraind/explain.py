@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 from retraind.config.settings import Config, Monitor
 from retraind.console.daemon import Watched
@@ -32,6 +33,17 @@ Feature = tuple[str, str, str, str]
 """feature, version, kind, kind of reference."""
 
 
+class Seen(NamedTuple):
+    """What some series have shown up to an event time, by series and feature.
+
+    `results` are those of the last windows, newest first; `memories` those of the alarms now.
+    """
+
+    until_ns: int
+    results: Mapping[str, Mapping[Feature, list[Row]]]
+    memories: Mapping[str, Mapping[Feature, AlarmMemory]]
+
+
 def find_episode(state: State, config: Config, begins: str) -> Json | None:
     """The explanation of the episode or trigger whose id begins so; None when there is none.
 
@@ -48,20 +60,23 @@ def find_episode(state: State, config: Config, begins: str) -> Json | None:
 def explain_watched(state: State, config: Config, asked: Watched) -> Json:
     """What fires and what is missing, of every alarm that matches. Raises QueryError for none."""
     wanted = {name: getattr(asked, name) for name in _KEY if getattr(asked, name) is not None}
+    every: list[Row] = state.read("read_series").to_pylist()
     series = [
         row
-        for row in state.read("read_series").to_pylist()
+        for row in every
         if all(row[name] == value for name, value in wanted.items())
         and row["monitor"] in config.monitors_by_name
     ]
     if not series:
         raise QueryError("no series of a configured monitor matches; see `retraind status`")
-    told = _tell_series(state, config, series, _FOREVER_NS, feature=asked.feature)
-    policies = {tuple(row[name] for name in _SCOPE): row for row in series}
-    rules = [
-        _tell_policy(state, config, dict(zip(_SCOPE, scope, strict=True)), _FOREVER_NS)
-        for scope in sorted(policies)
-    ]
+    # A policy decides with all its series, also with those that were not asked for.
+    policies: dict[tuple[str, ...], list[Row]] = {_scope(row): [] for row in series}
+    for row in every:
+        if _scope(row) in policies:
+            policies[_scope(row)].append(row)
+    seen = _see(state, chain.from_iterable(policies.values()), _FOREVER_NS)
+    told = _tell_series(state, config, series, seen, feature=asked.feature)
+    rules = [_tell_policy(state, config, own[0], own, seen) for _, own in sorted(policies.items())]
     shown, omitted = _bounded(told)
     return {"series": shown, "omitted": omitted, "policies": rules, "next": _advise(shown)}
 
@@ -86,9 +101,10 @@ def _explain_episode(state: State, config: Config, row: Row) -> Json:
         return body
     until_ns = row["until_ns"] or _FOREVER_NS
     children = {tuple(json.loads(each)) for each in json.loads(row["children"] or "[]")}
-    series = _of_scope(state, row)
-    told = _tell_series(state, config, series, until_ns, only=children)
-    policy = _tell_policy(state, config, row, until_ns, children)
+    series = [each for each in state.read("read_series").to_pylist() if _scope(each) == _scope(row)]
+    seen = _see(state, series, until_ns)
+    told = _tell_series(state, config, series, seen, only=children)
+    policy = _tell_policy(state, config, row, series, seen, children)
     body["series"], body["omitted"] = _bounded(told)
     body["policies"] = [policy]
     body["attribution"] = json.loads(row["attribution"] or "{}")
@@ -100,41 +116,43 @@ def _explain_episode(state: State, config: Config, row: Row) -> Json:
     return body
 
 
-def _of_scope(state: State, scope: Row) -> list[Row]:
-    rows: list[Row] = state.read("read_series").to_pylist()
-    return [row for row in rows if all(row[name] == scope[name] for name in _SCOPE)]
+def _scope(row: Row) -> tuple[str, ...]:
+    return tuple(row[name] for name in _SCOPE)
+
+
+def _see(state: State, series: Iterable[Row], until_ns: int) -> Seen:
+    ids = [row["id"] for row in series]
+    return Seen(until_ns, _results(state, ids, until_ns), _memories(state, ids))
 
 
 def _tell_series(
     state: State,
     config: Config,
     series: Sequence[Row],
-    until_ns: int,
+    seen: Seen,
     *,
     feature: str | None = None,
     only: Collection[tuple[str, ...]] | None = None,
 ) -> list[Json]:
     """Each series with its alarms; of `only` the alarms that have this (kind, …, cohort)."""
     ids = [row["id"] for row in series]
-    results = _results(state, ids, until_ns)
-    memories = _memories(state, ids)
     sessions = {row["series_id"]: row for row in _read(state, "sessions_of_series", ids)}
     references = {row["series_id"]: row for row in _read(state, "active_references", ids)}
     told = []
     for row in sorted(series, key=lambda row: tuple(row[name] for name in _KEY)):
         monitor = config.monitors_by_name[row["monitor"]]
         maturity = "" if row["id"] in references else _maturity(row, sessions[row["id"]], monitor)
-        known = memories.get(row["id"], {})
+        known, results = seen.memories.get(row["id"], {}), seen.results.get(row["id"], {})
         own = []
-        for key in sorted(known.keys() | results.get(row["id"], {}).keys()):
+        for key in sorted(known.keys() | results.keys()):
             if only is not None and _child(key, row["cohort"]) not in only:
                 continue
             if feature is not None and key[0] != feature:
                 continue
             if feature is None and key not in known:
                 continue  # context is shown where it is asked for
-            rows = results.get(row["id"], {}).get(key, [])
-            own.append(_tell_alarm(key, rows, known.get(key), monitor, maturity, until_ns))
+            rows = results.get(key, [])
+            own.append(_tell_alarm(key, rows, known.get(key), monitor, maturity, seen.until_ns))
         if own or only is None:
             told.append(
                 {
@@ -188,31 +206,30 @@ def _tell_policy(
     state: State,
     config: Config,
     scope: Row,
-    until_ns: int,
+    series: Sequence[Row],
+    seen: Seen,
     children: Collection[tuple[str, ...]] | None = None,
 ) -> Json:
-    """The rule of a policy against what its series have shown up to a time."""
+    """The rule of a policy against what all its series have shown up to a time."""
     monitor = config.monitors_by_name[scope["monitor"]]
-    series = _of_scope(state, scope)
-    cohorts = {row["id"]: row["cohort"] for row in series}
-    memories = _memories(state, list(cohorts))
     held: dict[str, str] = {}
     evaluated = False
-    for id_, features in _results(state, list(cohorts), until_ns).items():
-        for key, rows in features.items():
+    for id_, cohort in sorted((row["id"], row["cohort"]) for row in series):
+        for key, rows in seen.results.get(id_, {}).items():
             kind = "eval_fail_rate" if key[2] == "rate" else "drift"
             evaluated |= kind == "eval_fail_rate"
             if children is not None:
-                firing = _child(key, cohorts[id_]) in children
+                firing = _child(key, cohort) in children
                 firing &= kind == "drift" or explain.fail_rate_fires(rows, monitor)
             else:
-                firing = (memory := memories.get(id_, {}).get(key)) is not None and memory.is_firing
+                memory = seen.memories.get(id_, {}).get(key)
+                firing = memory is not None and memory.is_firing
             large = key[3] == "pinned" and explain.in_retrain_band(rows, monitor.detector)
             if firing and (kind != "drift" or large):
-                held.setdefault(kind, _named(key[0], cohorts[id_]))
+                held.setdefault(kind, _named(key[0], cohort))
     rule = explain.tell_rule(monitor.policy, held, has_evaluations=evaluated)
     asked = {name: scope[name] for name in _SCOPE}
-    last = state.read("last_trigger", **asked, until=until_ns).to_pylist()
+    last = state.read("last_trigger", **asked, until=seen.until_ns).to_pylist()
     cooldown = None
     if last:
         ends_ns = last[0]["decided_ns"] + int(monitor.policy.cooldown * 1e9)
