@@ -104,7 +104,8 @@ def _now(built: Dashboard) -> None:
         states(
             "States",
             "What the daemon decided, by feature and eval. Pending: one bad window. Firing: two "
-            "of three. Resolving: quiet, but not for long enough. No data: too few sessions. "
+            "of three. Resolving: quiet, but not for long enough. Held: the alarm is on and its "
+            "trigger waits for a hold. Muted: a mute keeps it quiet. No data: too few sessions. "
             "Immature: no reference.",
             Query(state_number(f"{BY_SERIES}, feature"), f"{{{{feature}}}} {SERIES_LEGEND}"),
             ("RetraindDriftDetected", "RetraindNoData"),

@@ -12,6 +12,7 @@ from .queries import (
     BY_SERIES,
     DRIFT_RATIO,
     LIFE_FAIL_RATIO,
+    MONITORED,
     SERIES,
     SERIES_LEGEND,
     rises,
@@ -65,8 +66,7 @@ def _now(built: Dashboard) -> None:
         number(
             "Open episodes",
             "Continuous alarms of a model; each asks for retraining once at most.",
-            'sum(retraind_open_episodes{monitor=~"$monitor", service_name=~"$service", '
-            'deployment_environment=~"$environment", model=~"$model"})',
+            f"sum(retraind_open_episodes{{{MONITORED}}})",
             steps=((None, "green"), (1, "orange")),
             empty="0",
         )
@@ -117,9 +117,10 @@ def _now(built: Dashboard) -> None:
         rows(
             "Not ok",
             "Every watched feature and eval that is not ok, worst first. Firing and resolving: "
-            "the alarm is on. Pending: one bad window so far. No data: too few sessions. "
-            "Immature: no reference yet, only max_fail_rate can fire. Click a feature to open its "
-            "monitor.",
+            "the alarm is on. Held: it is on, and its trigger waits for a hold. Muted: whatever it "
+            "does, a mute keeps it quiet. Pending: one bad window so far. No data: too few "
+            "sessions. Immature: no reference yet, only max_fail_rate can fire. Click a feature "
+            "to open its monitor.",
             [Query(f"{state_number(f'{BY_SERIES}, feature')} > 0", "state")],
             {"state": named_states(), "feature": linked("Open the monitor", _OPEN_MONITOR)},
             order_by="state",

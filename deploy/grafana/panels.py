@@ -48,7 +48,9 @@ NEUTRAL: Steps = ((None, "blue"),)
 ZERO_IS_GOOD: Steps = ((None, "green"), (1, "red"))
 ONE_IS_GOOD: Steps = ((None, "red"), (1, "green"))
 
-_STATE_COLORS = ("green", "light-blue", "purple", "yellow", "orange", "red")
+_STATE_COLORS = (
+    "green", "light-blue", "purple", "yellow", "orange", "dark-blue", "dark-red", "red",
+)  # fmt: skip
 STATE_NAMES = ValueMap(
     {
         str(number): ValueMappingResult(text=state.replace("_", " "), color=color, index=number)

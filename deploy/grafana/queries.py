@@ -21,7 +21,7 @@ LIFE_FAIL_RATIO = "series_eval:retraind_eval_failures_per_eval_results:ratio"
 BURN = "series_eval:retraind_eval_fail_burn:ratio"
 
 # The state of highest number wins; the numbers are also the order of the table of states.
-STATES = ("ok", "immature", "no_data", "pending", "resolving", "firing")
+STATES = ("ok", "immature", "no_data", "pending", "resolving", "muted", "held", "firing")
 
 
 def state_number(by: str, selector: str = SERIES) -> str:

@@ -19,6 +19,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from grafana_dashboards import FILES, GRAFANA, ROOT, Asked, asked, panels, read
+from retraind.metrics.catalogue import STATES
 
 RUNBOOKS = {page.stem for page in (ROOT / "docs" / "runbooks").glob("*.md")}
 OF_GRAFANA = {"__all", "__interval", "__rate_interval", "__url_time_range", "__data", "__value"}
@@ -119,6 +120,14 @@ def test_every_alert_is_explained_by_a_panel() -> None:
         for alert in re.findall(r"\$\{runbooks\}/(\w+)\.md", file.read_text())
     }
     assert linked == RUNBOOKS
+
+
+def test_every_state_of_the_daemon_has_a_number() -> None:
+    """One without would be missing from the table of what is not ok."""
+    expression = question("overview", "Not ok / A").expr
+    numbered = re.findall(r'(\d) \* retraind_monitor_state\{.*?state="(\w+)"', expression)
+    assert sorted(state for _, state in numbered) == sorted(STATES)
+    assert len({number for number, _ in numbered}) == len(STATES)
 
 
 def test_provisioning_finds_the_dashboards() -> None:
